@@ -53,6 +53,10 @@ class AgdError(Exception):
     def __str__(self) -> str:
         return f"{self.message}\nhint: {self.hint}"
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle with the hint, so that an error crosses from a worker process unharmed."""
+        return _rebuild, (type(self), self.message, self.hint), self.__dict__
+
     def as_json(self) -> dict[str, object]:
         """The error as a JSON-ready mapping: type, message, hint, exit_code."""
         return {
@@ -61,6 +65,10 @@ class AgdError(Exception):
             "hint": self.hint,
             "exit_code": int(self.exit_code),
         }
+
+
+def _rebuild(kind: type[AgdError], message: str, hint: str) -> AgdError:
+    return kind(message, hint=hint)
 
 
 class UsageError(AgdError):
