@@ -1,0 +1,72 @@
+"""Tier "none": no sandbox at all, only rlimits, and the end of every process that was started.
+
+For people who trust the programs, by `--unsafe-no-sandbox`. A program can read and write what its user can, and use the
+network. Run as root, it stays root.
+Standard library only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from agentic_diffusion.foundation.sandbox import process
+from agentic_diffusion.foundation.sandbox.base import Completed, Limits, check_files
+from agentic_diffusion.foundation.sandbox.process import Launch, Running
+
+
+class Unsafe:
+    """Runs programs with limits, and without any wall around them."""
+
+    tier = "none"
+
+    @property
+    def covers(self) -> Mapping[str, str]:
+        """What this tier covers: accidents, not attacks."""
+        return {
+            "network": "not covered",
+            "writes outside": "not covered",
+            "reads outside": "not covered",
+            "processes": "the number is polled; RLIMIT_NPROC does not count root's",
+            "memory of one process": "RLIMIT_AS",
+            "memory in sum": "resident memory polled every 20 ms; a short burst can go beyond",
+            "disk": "RLIMIT_FSIZE for one file; the scratch folder is polled, other places are not covered",
+            "output": "cut by the reader, which then ends the program",
+            "survivors": "the warden adopts every orphan and kills until nobody is left",
+            "other processes": "not covered",
+            "kernel surface": "not covered",
+        }
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        files: Mapping[str, bytes] | None = None,
+        stdin: bytes = b"",
+        limits: Limits | None = None,
+        env: Mapping[str, str] | None = None,
+        read_only: Sequence[Path] = (),
+    ) -> Completed:
+        """Run a program to its end; see `Sandbox.run`. `read_only` changes nothing here: everything can be read."""
+        del read_only
+        return Running(_launch(argv, files or {}, limits or Limits(), env), protocol=False, stdin=stdin).wait()
+
+    def start(
+        self,
+        argv: Sequence[str],
+        *,
+        files: Mapping[str, bytes] | None = None,
+        limits: Limits | None = None,
+        env: Mapping[str, str] | None = None,
+        read_only: Sequence[Path] = (),
+    ) -> Running:
+        """Start a long-lived program; see `Sandbox.start`."""
+        del read_only
+        return Running(_launch(argv, files or {}, limits or Limits(), env), protocol=True)
+
+
+def _launch(argv: Sequence[str], files: Mapping[str, bytes], limits: Limits, env: Mapping[str, str] | None) -> Launch:
+    check_files(files)
+    program = process.resolve(argv)
+    scratch = process.new_scratch(files, None)
+    return Launch(argv=program, environment=process.environment(env, str(scratch)), limits=limits, scratch=scratch)
