@@ -6,7 +6,7 @@ import pytest
 import torch
 from jaxtyping import install_import_hook
 
-CHECKED = ["schedule", "masked", "attention", "denoiser", "samplers", "reverse"]
+CHECKED = ["schedule", "masked", "attention", "denoiser", "samplers", "reverse", "checkpoint"]
 
 install_import_hook([f"agentic_diffusion.diffusion.{name}" for name in CHECKED], "beartype.beartype")
 
