@@ -162,7 +162,7 @@ class Store:
         }
         with self._database.writing() as connection:
             insert = _insert(connection, schema.runs).values(row).on_conflict_do_nothing()
-            if connection.execute(insert).rowcount != 1:
+            if connection.execute(insert.returning(schema.runs.c.id)).first() is None:
                 raise UsageError(f"There is a run {identity!r} already.", hint="Give each run an id of its own.")
         return identity
 
@@ -228,8 +228,8 @@ class Store:
             once = _insert(connection, schema.samples).on_conflict_do_nothing(
                 index_elements=["domain", "task", "content_sha256"]
             )
-            for row in rows:  # one by one: the count of a batched insert is not reliable with every driver
-                added += connection.execute(once.values(row)).rowcount
+            for row in rows:  # one by one: drivers do not agree on the count of a batched insert
+                added += connection.execute(once.values(row).returning(schema.samples.c.id)).first() is not None
         return added
 
     def samples(
