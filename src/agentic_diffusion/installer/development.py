@@ -1,0 +1,71 @@
+"""`./agd dev test`: the project's tests with their set-up and coverage, the one test command for people and for CI.
+
+Results lie in `.agd/test/`. Standard library only.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+from agentic_diffusion.foundation.errors import SetupError, UsageError
+from agentic_diffusion.installer import plan as plans
+from agentic_diffusion.installer import setup
+from agentic_diffusion.installer.layout import Layout
+
+
+def command(place: Layout, arguments: list[str]) -> int:
+    """Run `dev` with its arguments; raises UsageError for anything but `test`."""
+    if arguments[:1] != ["test"]:
+        raise UsageError(
+            f"There is no development command {' '.join(arguments[:1]) or '(none)'!r}: test is the one.",
+            hint="Run `./agd dev test`; arguments after it go to pytest.",
+        )
+    return test(place, arguments[1:])
+
+
+def test(place: Layout, arguments: list[str]) -> int:
+    """Set up everything with the development tools, run pytest under coverage, print both; pytest's exit code.
+
+    Without arguments the whole suite runs and the coverage floor of pyproject.toml holds, too.
+    """
+    if place.root is None:
+        raise SetupError("Only a checkout has tests.", hint="Clone the project and run ./agd dev test there.")
+    offline = os.environ.get("AGD_OFFLINE", "") not in ("", "0")
+    stamp = setup.set_up(place, setup.Request(wanted=plans.DEVELOPMENT, offline=offline))
+    folder = place.state / "test"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONHOME", "PYTHONPATH")}
+    environment["COVERAGE_FILE"] = str(folder / "coverage")
+    if stamp.bubblewrap:
+        environment.setdefault("AGD_BWRAP", stamp.bubblewrap)
+    counted = folder / "junit.xml"
+
+    def coverage(*words: str) -> int:
+        run = [str(place.python), "-m", "coverage", *words]
+        return subprocess.run(run, cwd=place.root, env=environment, check=False).returncode
+
+    tested = coverage("run", "-m", "pytest", f"--junitxml={counted}", *arguments)
+    coverage("combine", "--quiet")
+    covered = coverage("report", *(["--fail-under=0"] if arguments else []))
+    sys.stdout.write(f"{closing_line(counted)}\n")
+    sys.stdout.flush()
+    return tested or covered
+
+
+def closing_line(counted: Path) -> str:
+    """ "12 passed, 0 failed, 1 skipped" from pytest's XML; said to be unknown when pytest wrote none."""
+    try:
+        suites = list(ET.parse(counted).getroot().iter("testsuite"))  # noqa: S314 - written by our own pytest just now
+    except (OSError, ET.ParseError):
+        return "no test was run"
+    total, failures, errors, skipped = (
+        sum(int(suite.get(name, "0")) for suite in suites) for name in ("tests", "failures", "errors", "skipped")
+    )
+    failed = failures + errors
+    return f"{total - failed - skipped} passed, {failed} failed" + (f", {skipped} skipped" if skipped else "")

@@ -1,0 +1,103 @@
+"""The whole of a set-up: lock, recover, probe, plan, show, apply, stamp; and its removal.
+
+Standard library only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from agentic_diffusion.foundation import config, events
+from agentic_diffusion.foundation.resources import atomic_write, format_size, home, writable_home
+from agentic_diffusion.foundation.settings import ModelSettings
+from agentic_diffusion.installer import fetch, locking, models
+from agentic_diffusion.installer import manifest as manifests
+from agentic_diffusion.installer import probe as probing
+from agentic_diffusion.installer.actions import Actions
+from agentic_diffusion.installer.apply import Journal, apply, recover
+from agentic_diffusion.installer.layout import Layout
+from agentic_diffusion.installer.plan import Plan, make_plan
+from agentic_diffusion.installer.stamp import Stamp, environment_of_home, key_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is asked of a set-up."""
+
+    wanted: frozenset[str]
+    """Parts: core, dev, torch, sandbox, model."""
+    offline: bool = False
+    """Whether the network is forbidden."""
+    manifest: Path = manifests.SHIPPED
+    """What may be fetched."""
+
+
+def plan_for(layout: Layout, request: Request) -> tuple[Plan, Actions]:
+    """Gather the facts and plan, changing nothing; an unfinished step counts as not done."""
+    manifest = manifests.load(request.manifest)
+    entry = manifest.model()
+    source = config.load().section(ModelSettings).source
+    probe = probing.probe(layout, entry, wanted=request.wanted, offline=request.offline, model_source=source)
+    remake = str(layout.venv) in Journal(layout.journal).unfinished().values()
+    plan = make_plan(probe, layout, request.wanted, manifest, entry, remake=remake)
+    return plan, Actions(layout=layout, probe=probe, manifest=manifest, entry=entry)
+
+
+def set_up(layout: Layout, request: Request) -> Stamp:
+    """Bring everything that is wanted here; does nothing that is done already. Returns what is ready.
+
+    Raises SetupError and its kinds; a KeyboardInterrupt passes through, and the next call goes on from there.
+    """
+    with locking.exclusive(layout.lock, "a set-up"):
+        journal = Journal(layout.journal)
+        for step in recover(journal):
+            events.say(f"the step {step} was interrupted last time: begun anew")
+        plan, actions = plan_for(layout, request)
+        if plan.steps:
+            for line in plan.lines():
+                events.say(line)
+            if any(step.name == "model" for step in plan.steps):
+                writable_home()
+            apply(plan, actions.table(), journal)
+        return _stamp(layout, request, actions)
+
+
+def uninstall(layout: Layout, *, with_models: bool) -> list[str]:
+    """Remove what set-up made; returns a line for each thing that was removed."""
+    removed = []
+    places = [layout.state]
+    if with_models:
+        places.append(home() / "models")
+    with locking.exclusive(layout.lock, "a set-up"):
+        for place in places:
+            if place.is_dir():
+                size = fetch.tree_size(place)
+                shutil.rmtree(place)
+                removed.append(f"removed {place} ({format_size(size)})")
+    return removed
+
+
+def _stamp(layout: Layout, request: Request, actions: Actions) -> Stamp:
+    """Write down what is ready, so that the next start need not look."""
+    old = Stamp.read(layout.stamp)
+    key = key_of(layout.root) if layout.root else _installed_key()
+    parts = request.wanted | (old.parts if old and old.key == key else frozenset())
+    own = probing.own_bubblewrap(layout)
+    stamp = Stamp(
+        key=key,
+        parts=parts,
+        bubblewrap=own if own and probing.bubblewrap_runs(own) else "",
+        model=str(models.folder_of(actions.entry)),
+        home=environment_of_home(),
+    )
+    atomic_write(layout.stamp, json.dumps(stamp.as_dict()) + "\n")
+    return stamp
+
+
+def _installed_key() -> str:
+    return hashlib.sha256(sys.prefix.encode()).hexdigest()
