@@ -1,0 +1,59 @@
+"""What the rest of the package needs to know of a programming language: the protocol `Language` and its small records.
+
+Lines count from 1, columns from 1, as compilers print them.
+A candidate is the source text of one program file, named `candidate_file` where tests import it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParseProblem:
+    """Why and where a source text does not parse."""
+
+    line: int
+    """Line of the problem, from 1; within the text, or one past its end."""
+    column: int
+    """Column of the problem, from 1; 1 when the parser does not say."""
+    message: str
+    """The parser's words, without the place."""
+
+
+class Language(Protocol):
+    """A programming language, found through the entry-point group `agentic_diffusion.languages`."""
+
+    @property
+    def name(self) -> str:
+        """Its name in lower case: "python"."""
+
+    @property
+    def endings(self) -> tuple[str, ...]:
+        """The endings of its files, with the dot."""
+
+    @property
+    def fences(self) -> tuple[str, ...]:
+        """The names that models write after the three back-ticks of a code block."""
+
+    @property
+    def candidate_file(self) -> str:
+        """The name of the file that a candidate becomes, as tests import it: "solution.py"."""
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """The words that run a program file of this language in a sandbox; the file's name follows."""
+
+    def parse_error(self, source: str) -> ParseProblem | None:
+        """The first reason why `source` is no valid program; None when it is one."""
+
+    def extract(self, text: str) -> str:
+        """The program inside a model's answer: a fenced block or bare code, without the prose around it.
+
+        Ends in one newline. When nothing in the answer looks like code the whole text comes back, so that its parse error
+        can be told; an empty answer gives "".
+        """
+
+    def signature(self, text: str) -> str | None:
+        """The head of the function that a prompt or a program speaks of, as this language writes it; None without one."""
