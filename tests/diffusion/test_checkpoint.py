@@ -56,6 +56,15 @@ def test_the_same_content_gives_the_same_bytes(tmp_path: Path, tensors: dict[str
     assert first == second
 
 
+def test_tied_weights_and_views_are_saved(tmp_path: Path) -> None:
+    whole = torch.arange(6.0).view(2, 3)
+    save_checkpoint(tmp_path / "m", {"a": whole, "b": whole, "row": whole[1]}, kind="adapter", config={})
+    loaded = load_checkpoint(tmp_path / "m", kind="adapter").tensors
+    assert torch.equal(loaded["a"], whole)
+    assert torch.equal(loaded["b"], whole)
+    assert torch.equal(loaded["row"], whole[1])
+
+
 def test_every_truncation_is_refused(tmp_path: Path, tensors: dict[str, torch.Tensor]) -> None:
     path = tmp_path / "model.safetensors"
     save_checkpoint(path, tensors, kind="adapter", config={})
