@@ -208,7 +208,7 @@ class Actions:
 
 
 _PIP_QUIET = ("--quiet", "--no-cache-dir", "--disable-pip-version-check", "--no-input", "--retries", "2",
-              "--root-user-action", "ignore")  # fmt: skip
+)  # fmt: skip
 
 
 def run(

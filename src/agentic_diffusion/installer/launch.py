@@ -10,7 +10,7 @@ hands over; the rest of the installer is not even imported then.
 """
 
 # Every start pays for these imports, and pathlib would double its time:
-# ruff: noqa: PTH100, PTH110, PTH118, PTH120, PTH123
+# ruff: noqa: PTH100, PTH110, PTH118, PTH120
 from __future__ import annotations
 
 import os

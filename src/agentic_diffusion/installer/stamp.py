@@ -4,7 +4,7 @@ It imports next to nothing, because every start pays for it. Standard library on
 """
 
 # Every start pays for these imports, and pathlib would double its time:
-# ruff: noqa: PTH100, PTH110, PTH118, PTH120, PTH123
+# ruff: noqa: PTH110, PTH118, PTH123
 from __future__ import annotations
 
 import json
@@ -61,5 +61,6 @@ def key_of(root: str | os.PathLike[str]) -> str:
 
 
 def environment_of_home() -> list[str]:
-    """The variables that decide where the data folder is."""
-    return [os.environ.get(name, "") for name in _HOME_NAMES]
+    """The variables that decide where the data folder is; where AGD_HOME is set, that alone."""
+    named = os.environ.get(_HOME_NAMES[0], "")
+    return [named] if named else [os.environ.get(name, "") for name in _HOME_NAMES[1:]]

@@ -1,0 +1,92 @@
+"""Checks of the machine: independent, at the same time, each with a time limit; a check that crashes is a result, too.
+
+    ok     as it should be
+    warn   works, but something is slower or weaker than it could be
+    fail   something that is needed does not work
+    skip   not looked at, and why
+    crash  the check itself broke
+
+Standard library only; what a check looks at may be more.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from agentic_diffusion.foundation.errors import AgdError, UsageError
+
+Status = Literal["ok", "warn", "fail", "skip", "crash"]
+SECONDS = 10.0
+"""Time limit of one check."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """What a check found."""
+
+    status: Status
+    """See above."""
+    message: str
+    """One sentence or less."""
+    fix: str = ""
+    """A command or a deed that mends it; empty where nothing is to be mended."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """A finding with the name of its check."""
+
+    name: str
+    """The check."""
+    status: Status
+    """See above."""
+    message: str
+    """What was found."""
+    fix: str
+    """What mends it."""
+
+    def as_dict(self) -> dict[str, str]:
+        """JSON-ready: name, status, message, fix."""
+        return asdict(self)
+
+
+Check = Callable[[], Finding]
+
+
+def chosen(checks: Mapping[str, Check], names: Sequence[str]) -> dict[str, Check]:
+    """The checks of these names, or all; raises UsageError for an unknown name."""
+    unknown = [name for name in names if name not in checks]
+    if unknown:
+        raise UsageError(f"There is no check {unknown[0]!r}.", hint=f"Known are: {', '.join(checks)}.")
+    return {name: check for name, check in checks.items() if not names or name in names}
+
+
+def run(checks: Mapping[str, Check], *, seconds: float = SECONDS) -> list[Result]:
+    """Run all checks at once and return their results in the order of `checks`."""
+    found: dict[str, Finding] = {}
+
+    def one(name: str, check: Check) -> None:
+        try:
+            found[name] = check()
+        except AgdError as error:
+            found[name] = Finding(status="fail", message=error.message, fix=error.hint)
+        except Exception as error:  # noqa: BLE001 - a crashing check is a result, not the end of the others
+            found[name] = Finding(status="crash", message=f"{type(error).__name__}: {error}", fix="report this")
+
+    threads = [threading.Thread(target=one, args=item, daemon=True) for item in checks.items()]
+    for thread in threads:
+        thread.start()
+    end = time.monotonic() + seconds
+    for thread in threads:
+        thread.join(max(0.0, end - time.monotonic()))
+    late = Finding(status="crash", message=f"no answer within {seconds:g} s", fix="run this check alone")
+    return [Result(name=name, **asdict(found.get(name, late))) for name in checks]
+
+
+def healthy(results: Sequence[Result]) -> bool:
+    """Whether nothing failed or crashed."""
+    return not any(result.status in ("fail", "crash") for result in results)
