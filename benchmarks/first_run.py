@@ -2,8 +2,8 @@
 
     python benchmarks/first_run.py [--keep FOLDER]
 
-Clones the committed state of this checkout into a fresh folder and sets it up there, with uv's cache and the data folder
-inside that folder, so that nothing of an earlier run helps. Prints a table in Markdown.
+Clones the committed state of this checkout into a fresh folder and sets it up there, with uv's cache and the data
+folder inside that folder, so that nothing of an earlier run helps. Prints a table in Markdown.
 """
 
 from __future__ import annotations

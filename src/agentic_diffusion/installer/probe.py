@@ -186,13 +186,16 @@ def cpu_index_answers(url: str = torch_choice.CPU_INDEX) -> bool:
         return False
 
 
-def bubblewrap_runs(path: str) -> bool:
-    """Whether a bubblewrap can make its namespaces here (containers often forbid it)."""
+def bubblewrap_problem(path: str) -> str:
+    """Why a bubblewrap cannot make its namespaces here (containers often forbid it); empty when it can."""
     command = [path, "--unshare-all", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "/bin/true"]
     try:
-        return subprocess.run(command, capture_output=True, timeout=_RUN_SECONDS, check=False).returncode == 0
-    except (OSError, subprocess.TimeoutExpired):
-        return False
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=_RUN_SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    return "" if done.returncode == 0 else (done.stderr.strip() or f"exit code {done.returncode}")
 
 
 def own_bubblewrap(layout: Layout) -> str:
@@ -206,7 +209,7 @@ def own_bubblewrap(layout: Layout) -> str:
 def working_bubblewrap(layout: Layout) -> str:
     """The first bubblewrap that runs: the system's, then our own."""
     candidates = (shutil.which("bwrap") or "", own_bubblewrap(layout))
-    return next((path for path in candidates if path and bubblewrap_runs(path)), "")
+    return next((path for path in candidates if path and not bubblewrap_problem(path)), "")
 
 
 def _torch_facts(layout: Layout, settings: PipSettings, machine: wheels.Machine, *, ask: bool) -> TorchFacts:

@@ -91,7 +91,7 @@ def _stamp(layout: Layout, request: Request, actions: Actions) -> Stamp:
     stamp = Stamp(
         key=key,
         parts=parts,
-        bubblewrap=own if own and probing.bubblewrap_runs(own) else "",
+        bubblewrap=own if own and not probing.bubblewrap_problem(own) else "",
         model=str(models.folder_of(actions.entry)),
         home=environment_of_home(),
     )
