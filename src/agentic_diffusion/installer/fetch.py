@@ -83,6 +83,7 @@ def _opened(url: str) -> Iterator[BinaryIO]:
     except http.client.HTTPException as error:
         raise SetupError(f"{url} broke off: {error!r}.", hint="Run the command again.") from error
     except urllib.error.HTTPError as error:
+        error.close()  # it holds the connection
         raise SetupError(f"{url} answers {error.code} {error.reason}.", hint="Check the address.") from error
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
         reason = getattr(error, "reason", error)
