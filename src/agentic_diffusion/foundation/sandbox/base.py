@@ -138,6 +138,10 @@ class Sandbox(Protocol):
     def covers(self) -> Mapping[str, str]:
         """For every key of `COVER_KEYS`, how it is covered; a text that begins with "not covered" says so."""
 
+    @property
+    def sweeps(self) -> bool:
+        """Whether a program inside may signal "everybody" (kill -1) and reach nobody outside."""
+
     def run(
         self,
         argv: Sequence[str],

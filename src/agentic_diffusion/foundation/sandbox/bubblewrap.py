@@ -2,7 +2,7 @@
 
 The program sees a file system made of read-only system folders and a private scratch folder of limited size in memory,
 its own process table, no network but a loopback of its own, and no home. See SECURITY.md for what that covers.
-Traps that this file minds: bubblewrap's /dev, /dev/shm and root folder are writable without limit unless made otherwise;
+Traps minded here: bubblewrap's /dev, /dev/shm and root folder are writable without limit unless made otherwise;
 its missing parent folders are closed to others; run as root, its "unprivileged" user is still root outside, whose
 processes RLIMIT_NPROC does not count (then a control group counts them, or a real user is taken).
 Standard library only.
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from agentic_diffusion.foundation import resources
 from agentic_diffusion.foundation.errors import SandboxError
-from agentic_diffusion.foundation.sandbox import cgroup, process, seccomp
+from agentic_diffusion.foundation.sandbox import cgroup, inside, process, seccomp
 from agentic_diffusion.foundation.sandbox.base import Completed, Limits, check_files
 from agentic_diffusion.foundation.sandbox.landlock import free_user
 from agentic_diffusion.foundation.sandbox.process import Launch, Running
@@ -63,6 +63,11 @@ class Bubblewrap:
             "kernel surface": "filter: namespaces, mounts, bpf, keys, perf, userfaultfd, io_uring, ptrace answer EPERM",
         }
 
+    @property
+    def sweeps(self) -> bool:
+        """Whether "kill everybody" inside reaches nobody outside."""
+        return True
+
     def run(
         self,
         argv: Sequence[str],
@@ -98,7 +103,7 @@ class Bubblewrap:
         read_only: Sequence[Path],
     ) -> Launch:
         check_files(files)
-        program = process.resolve(argv)
+        program = inside.resolve(argv)
         filtered = in_memory(seccomp.assemble(private=True))
         descriptors = [filtered]
         copies: list[str] = []
@@ -109,7 +114,7 @@ class Bubblewrap:
             *(str(self.program), "--die-with-parent", "--new-session", "--unshare-user", "--unshare-ipc"),
             *("--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try", "--cap-drop", "ALL"),
             *("--uid", "65534", "--gid", "65534", "--hostname", "sandbox"),
-            *_mounts((*process.python_folders(), *read_only)),
+            *_mounts((*inside.python_folders(), *read_only)),
             *("--proc", "/proc", "--dev", "/dev", "--size", str(SHARED_MEMORY), "--tmpfs", "/dev/shm"),  # noqa: S108
             *("--perms", "0755", "--size", str(limits.scratch_bytes), "--tmpfs", SCRATCH),
             *copies,
@@ -119,7 +124,7 @@ class Bubblewrap:
         ]
         return Launch(
             argv=words,
-            environment=process.environment(env, SCRATCH),
+            environment=inside.environment(env, SCRATCH),
             limits=limits,
             bubblewrap=True,
             control_group=self.grouped,
@@ -160,17 +165,17 @@ def in_memory(content: bytes) -> int:
 def _mounts(folders: Iterable[Path]) -> list[str]:
     """bubblewrap's words for the read-only view: system folders as they are here, then `folders` with their parents."""
     words: list[str] = []
-    for name in process.SYSTEM_FOLDERS:
+    for name in inside.SYSTEM_FOLDERS:
         if Path(name).is_symlink():
             words += ["--symlink", str(Path(name).readlink()), name]
         elif Path(name).exists():
             words += ["--ro-bind", name, name]
     made = {"/"}
-    for path in process.SYSTEM_FILES:
+    for path in inside.SYSTEM_FILES:
         if Path(path).exists():
             words += [*_parents(Path(path), made), "--ro-bind", path, path]
     for folder in folders:
-        if any(folder.is_relative_to(name) for name in process.SYSTEM_FOLDERS):
+        if any(folder.is_relative_to(name) for name in inside.SYSTEM_FOLDERS):
             continue
         words += [*_parents(folder, made), "--ro-bind", str(folder), str(folder)]
     return words

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from agentic_diffusion.foundation.errors import SandboxError
-from agentic_diffusion.foundation.sandbox import kernel, process, seccomp
+from agentic_diffusion.foundation.sandbox import inside, kernel, seccomp
 from agentic_diffusion.foundation.sandbox.base import Completed, Limits, check_files
 from agentic_diffusion.foundation.sandbox.process import Launch, Running
 
@@ -62,6 +62,11 @@ class Landlock:
             "kernel surface": "filter: namespaces, mounts, bpf, keys, perf, userfaultfd, io_uring, ptrace answer EPERM",
         }
 
+    @property
+    def sweeps(self) -> bool:
+        """Whether "kill everybody" inside reaches nobody outside."""
+        return os.getuid() == 0 or self.abi >= ABI_SCOPE
+
     def run(
         self,
         argv: Sequence[str],
@@ -97,14 +102,14 @@ class Landlock:
         read_only: Sequence[Path],
     ) -> Launch:
         check_files(files)
-        program = process.resolve(argv)
+        program = inside.resolve(argv)
         user = free_user() if os.getuid() == 0 else None
-        scratch = process.new_scratch(files, user)
-        folders = [*process.python_folders(), *read_only]
-        readable = [*process.SYSTEM_FOLDERS, *process.SYSTEM_FILES, *map(str, folders)]
+        scratch = inside.new_scratch(files, user)
+        folders = [*inside.python_folders(), *read_only]
+        readable = [*inside.SYSTEM_FOLDERS, *inside.SYSTEM_FILES, *map(str, folders)]
         return Launch(
             argv=program,
-            environment=process.environment(env, str(scratch)),
+            environment=inside.environment(env, str(scratch)),
             limits=limits,
             user=user,
             may_search=user is not None and not all(_open_to_all(path) for path in (*folders, scratch.parent)),

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agentic_diffusion.foundation.errors import ConfigError, SandboxError
-from agentic_diffusion.foundation.sandbox import process
+from agentic_diffusion.foundation.sandbox import inside
 from agentic_diffusion.foundation.sandbox.base import MIB, Limits, Sandbox
 from agentic_diffusion.foundation.sandbox.bubblewrap import Bubblewrap
 from agentic_diffusion.foundation.sandbox.landlock import Landlock
@@ -119,7 +119,7 @@ def _on_the_way(home: str) -> list[str]:
             entry.name for entry in Path("/").iterdir()
         ]  # a home that is the root folder holds nothing private by itself
     names = []
-    for folder in (*process.python_folders(), *map(Path, process.SYSTEM_FOLDERS)):
+    for folder in (*inside.python_folders(), *map(Path, inside.SYSTEM_FOLDERS)):
         if folder.is_relative_to(home):
             names.append(folder.relative_to(home).parts[0])
         if Path(home).is_relative_to(folder):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from agentic_diffusion.foundation.sandbox import process
+from agentic_diffusion.foundation.sandbox import inside
 from agentic_diffusion.foundation.sandbox.base import Completed, Limits, check_files
 from agentic_diffusion.foundation.sandbox.process import Launch, Running
 
@@ -36,6 +36,11 @@ class Unsafe:
             "other processes": "not covered",
             "kernel surface": "not covered",
         }
+
+    @property
+    def sweeps(self) -> bool:
+        """Whether "kill everybody" inside reaches nobody outside."""
+        return False
 
     def run(
         self,
@@ -67,6 +72,6 @@ class Unsafe:
 
 def _launch(argv: Sequence[str], files: Mapping[str, bytes], limits: Limits, env: Mapping[str, str] | None) -> Launch:
     check_files(files)
-    program = process.resolve(argv)
-    scratch = process.new_scratch(files, None)
-    return Launch(argv=program, environment=process.environment(env, str(scratch)), limits=limits, scratch=scratch)
+    program = inside.resolve(argv)
+    scratch = inside.new_scratch(files, None)
+    return Launch(argv=program, environment=inside.environment(env, str(scratch)), limits=limits, scratch=scratch)

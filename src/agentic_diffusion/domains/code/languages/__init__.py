@@ -19,7 +19,7 @@ def get(name: str) -> Language:
 
 def for_file(path: Path) -> Language:
     """The language whose files end as `path` does; UsageError when none does."""
-    known = []
+    known: list[str] = []
     for name in plugins.discover("languages"):
         language = get(name)
         if path.suffix in language.endings:

@@ -51,9 +51,9 @@ class Language(Protocol):
     def extract(self, text: str) -> str:
         """The program inside a model's answer: a fenced block or bare code, without the prose around it.
 
-        Ends in one newline. When nothing in the answer looks like code the whole text comes back, so that its parse error
-        can be told; an empty answer gives "".
+        Ends in one newline. When nothing in the answer looks like code the whole text comes back, so that its parse
+        error can be told; an empty answer gives "".
         """
 
     def signature(self, text: str) -> str | None:
-        """The head of the function that a prompt or a program speaks of, as this language writes it; None without one."""
+        """The head of the function that a prompt or program speaks of, as this language writes it; None without one."""

@@ -14,7 +14,9 @@ from agentic_diffusion.domains.code.languages.language import ParseProblem
 
 SIZE_LIMIT = 1_000_000
 """Characters of a program that is still looked at."""
-_FENCE = re.compile(r"^[ \t]*(?:```|~~~)[ \t]*([\w+-]*)[^\n]*\n(.*?)(?:^[ \t]*(?:```|~~~)|\Z)", re.DOTALL | re.MULTILINE)
+_FENCE = re.compile(
+    r"^[ \t]*(?:```|~~~)[ \t]*([\w+-]*)[^\n]*\n(.*?)(?:^[ \t]*(?:```|~~~)|\Z)", re.DOTALL | re.MULTILINE
+)
 _CODE_START = re.compile(r"(?:async def |def |class |import |from \w[\w.]* import |@\w)")
 _STATEMENT = re.compile(
     r"(?:async|def|class|import|from|if|elif|else|for|while|try|except|finally|with|return|raise|assert|match|@)\b|@"

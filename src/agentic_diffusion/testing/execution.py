@@ -1,0 +1,238 @@
+"""Run candidates against a suite in a sandbox, and say which pass.
+
+    judge     many candidates, one server process in one sandbox, a fork and an empty folder for each candidate
+    confirm   one candidate once more in a fresh process, beside a planted assertion that must fail
+A server that misbehaves is replaced, and the remaining candidates still get their verdict. Expected literals stay
+outside the sandbox (see `rewrite`). Times are seconds, lines count from 1.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from agentic_diffusion.domains.code import languages
+from agentic_diffusion.foundation.errors import ConfigError, SandboxError
+from agentic_diffusion.foundation.sandbox.base import Limits, Sandbox, SandboxProcess
+from agentic_diffusion.testing import rewrite, verdicts
+from agentic_diffusion.testing.suite import Case, Suite, combine, inline_suite, load_suite, make_suite
+from agentic_diffusion.testing.verdicts import Outcome, Verdict
+
+__all__ = [
+    "Case",
+    "Outcome",
+    "Pace",
+    "Suite",
+    "Verdict",
+    "combine",
+    "confirm",
+    "inline_suite",
+    "judge",
+    "load_suite",
+    "make_suite",
+    "suite_is_vacuous",
+]
+
+SERVER_SECONDS = 24 * 3600.0
+START_SECONDS = 60.0
+REPLY_GRACE = 5.0
+HERE = Path(__file__).parent
+WORKER_FILES = ("worker_python.py", "worker_cases.py", "pytest_stub.py")
+STUBS = (
+    # every name exists and fails when called
+    "def __getattr__(name):\n"
+    "    if name.startswith('__'):\n        raise AttributeError(name)\n"
+    "    def stub(*arguments, **named):\n        raise NotImplementedError\n"
+    "    return stub\n",
+    # every name exists and gives something that equals nothing
+    "def __getattr__(name):\n"
+    "    if name.startswith('__'):\n        raise AttributeError(name)\n"
+    "    return lambda *arguments, **named: object()\n",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How long one case may take; `Limits.seconds` bounds a candidate as a whole."""
+
+    cpu_seconds: float = 2.0
+    """Processor time of a case."""
+    wall_seconds: float = 6.0
+    """Wall-clock time of a case; above the processor time, for machines with other work to do."""
+
+    def __post_init__(self) -> None:
+        """Refuse times in which nothing could run."""
+        if min(self.cpu_seconds, self.wall_seconds) < 0.01:
+            raise ConfigError(
+                f"A case is given {self.cpu_seconds} s of processor and {self.wall_seconds} s of wall-clock time,"
+                " and both must be at least 0.01 s.",
+                hint="leave them at their defaults",
+            )
+
+
+def judge(
+    suite: Suite,
+    candidates: Sequence[str],
+    sandbox: Sandbox,
+    limits: Limits | None = None,
+    *,
+    pace: Pace | None = None,
+    seed: int | None = None,
+) -> list[Verdict]:
+    """A verdict for every candidate, in their order.
+
+    `limits` bounds each candidate. `seed` fixes which assertions are sent negated (default: unpredictable). Candidates
+    that do not parse are not run. SandboxError when the sandbox itself fails.
+    """
+    language = languages.get(suite.language)
+    found: list[Verdict] = []
+    with Server(suite, sandbox, limits or Limits(), pace or Pace(), _random(seed)) as server:
+        for candidate in candidates:
+            problem = language.parse_error(candidate)
+            if problem is not None:
+                found.append(verdicts.unparsed(candidate, suite, problem, sandbox.tier))
+            else:
+                found.append(server.verdict(candidate))
+    return found
+
+
+def confirm(
+    suite: Suite,
+    candidate: str,
+    sandbox: Sandbox,
+    limits: Limits | None = None,
+    *,
+    pace: Pace | None = None,
+    seed: int | None = None,
+) -> Verdict:
+    """Judge a candidate again in a fresh process, beside a copy of one assertion made false, which must fail.
+
+    A candidate that passes the false one fakes its results: `ok` is False and `message` begins with "faked".
+    """
+    problem = languages.get(suite.language).parse_error(candidate)
+    if problem is not None:
+        return verdicts.unparsed(candidate, suite, problem, sandbox.tier)
+    with Server(suite, sandbox, limits or Limits(), pace or Pace(), _random(seed)) as server:
+        verdict = server.verdict(candidate)
+        return server.with_planted(candidate) if verdict.ok else verdict
+
+
+def suite_is_vacuous(suite: Suite, sandbox: Sandbox, limits: Limits | None = None, *, pace: Pace | None = None) -> bool:
+    """Whether the suite passes for anything: for functions that fail, and for functions that return nonsense."""
+    with Server(suite, sandbox, limits or Limits(), pace or Pace(), _random(0)) as server:
+        return all(server.verdict(stub).ok for stub in STUBS)
+
+
+def _random(seed: int | None) -> random.Random:
+    return random.SystemRandom() if seed is None else random.Random(seed)  # noqa: S311  (asked for by the caller)
+
+
+class Server:
+    """One sandboxed worker process for one suite; started when first needed, replaced when it misbehaves."""
+
+    def __init__(self, suite: Suite, sandbox: Sandbox, limits: Limits, pace: Pace, rng: random.Random) -> None:
+        """Nothing starts yet."""
+        self.suite, self.sandbox, self.limits, self.pace, self.rng = suite, sandbox, limits, pace, rng
+        self.sealed = rewrite.build(suite.source, sealed=True, rng=rng)
+        self.open: rewrite.Program | None = None
+        self.process: SandboxProcess | None = None
+
+    def verdict(self, candidate: str) -> Verdict:
+        """Judge one candidate: sealed; then open, if a value could not be sent as plain data."""
+        reply = self._run(candidate, None)
+        verdict = verdicts.read(self.suite, candidate, self.sealed, reply, self.sandbox.tier)
+        if verdict is not None:
+            return verdict
+        if self.open is None:
+            self.open = rewrite.build(self.suite.source, sealed=False, rng=self.rng)
+        reply = self._run(candidate, self.open)
+        return verdicts.must_read(self.suite, candidate, self.open, reply, self.sandbox.tier)
+
+    def with_planted(self, candidate: str) -> Verdict:
+        """Judge one candidate in the open form with a false case among the true ones."""
+        program = rewrite.build(self.suite.source, sealed=False, rng=self.rng, planted=True)
+        reply = self._run(candidate, program)
+        return verdicts.must_read(self.suite, candidate, program, reply, self.sandbox.tier)
+
+    def _run(self, candidate: str, program: rewrite.Program | None) -> dict[str, Any] | None:
+        """The worker's reply; None when the worker died of this candidate, and a fresh one waits for the next."""
+        process = self._ready()
+        limits, pace = self.limits, self.pace
+        request: dict[str, Any] = {
+            "source": candidate,
+            "nonce": secrets.token_hex(16),
+            "sweeps": self.sandbox.sweeps,
+            "seconds": limits.seconds,
+            "cpu_seconds": limits.cpu_seconds,
+            "memory_bytes": limits.memory_bytes,
+            "file_bytes": limits.file_bytes,
+            "output_bytes": limits.output_bytes,
+            "case_cpu": pace.cpu_seconds,
+            "case_wall": pace.wall_seconds,
+        }
+        if program is not None:
+            request["program"] = program.sent
+        try:
+            process.send(json.dumps(request).encode())
+            line = process.receive(limits.seconds + REPLY_GRACE)
+        except SandboxError:
+            line = None
+        reply = _object(line)
+        if reply is None or not reply.get("clean", False):
+            self._stop()
+        return reply
+
+    def _ready(self) -> SandboxProcess:
+        """The worker, started and given its program."""
+        if self.process is None:
+            self.process = self.sandbox.start(
+                ["python", "-I", "-S", WORKER_FILES[0]],
+                files={name: (HERE / name).read_bytes() for name in WORKER_FILES},
+                # the worker lives as long as it is needed; each candidate has its own clock inside
+                limits=self.limits.having(seconds=SERVER_SECONDS, cpu_seconds=int(SERVER_SECONDS)),
+            )
+            try:
+                self.process.send(json.dumps({"program": self.sealed.sent}).encode())
+                ready = _object(self.process.receive(START_SECONDS))
+            except SandboxError:
+                ready = None
+            if ready != {"ready": True}:
+                done = self._stop()
+                raise SandboxError(
+                    f"The test worker did not start in the {self.sandbox.tier} sandbox: {done or 'it said nothing'}.",
+                    hint="run `agd doctor` to see which sandbox tiers work here",
+                )
+        return self.process
+
+    def _stop(self) -> str:
+        """End the worker and all that it started; the last line that it complained in."""
+        process, self.process = self.process, None
+        if process is None:
+            return ""
+        said = process.close().stderr.decode(errors="replace").strip().splitlines()
+        return said[-1] if said else ""
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+
+
+def _object(line: bytes | None) -> dict[str, Any] | None:
+    """The JSON object in a line; None without one."""
+    if line is None:
+        return None
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
