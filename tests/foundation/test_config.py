@@ -36,7 +36,8 @@ def _fails(*, files=(), environ=None, flags=None) -> ConfigError:
 def test_defaults_are_the_documented_ones():
     settings = config.load(environ={}, files=[])
     generate = settings.section(GenerateSettings)
-    assert (generate.mode, generate.samples, generate.block, generate.budget_seconds) == ("denoise", 8, 8, 60.0)
+    assert generate == GenerateSettings()
+    assert (generate.mode, generate.samples, generate.budget_seconds) == ("denoise", 8, 60.0)
     assert settings.section(SandboxSettings).memory_bytes == 512 << 20
     assert settings.section(StoreSettings).url is None
     assert {origin for _, _, origin in settings.items()} == {"default"}
