@@ -4,8 +4,8 @@ It reads requests, one JSON object a line, from descriptor 3 and writes one repl
     {"program": P}                     keep P as the program for the requests that follow; the reply is {"ready": true}
     {"source": S, "nonce": N, ...}     run S under the kept program (or under its own "program")
 For each candidate it forks. The child (`worker_cases`) runs the candidate and the cases, and reports each event as a
-line that begins with the nonce; the parent, which the candidate cannot touch (not dumpable, own descriptors), bounds it,
-kills everything it left behind, empties the scratch folder, and hands the lines on. What they mean is judged outside.
+line that begins with the nonce; the parent, which the candidate cannot touch (not dumpable, own descriptors), bounds
+it, kills all it left behind, empties the scratch folder, and hands the lines on. What they mean is judged outside.
 Times are seconds, sizes bytes.
 Standard library only; imports nothing of this package, which is not visible in here.
 """

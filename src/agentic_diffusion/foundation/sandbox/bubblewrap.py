@@ -2,7 +2,8 @@
 
 The program sees a file system made of read-only system folders and a private scratch folder of limited size in memory,
 its own process table, no network but a loopback of its own, and no home. See SECURITY.md for what that covers.
-Traps minded here: bubblewrap's /dev, /dev/shm and root folder are writable without limit unless made otherwise;
+Traps minded here: bubblewrap's /dev, /dev/shm and root folder are writable without limit unless made otherwise, and so
+are some kernel settings in /proc when root starts it;
 its missing parent folders are closed to others; run as root, its "unprivileged" user is still root outside, whose
 processes RLIMIT_NPROC does not count (then a control group counts them, or a real user is taken).
 Standard library only.
@@ -118,7 +119,7 @@ class Bubblewrap:
             *("--proc", "/proc", "--dev", "/dev", "--size", str(SHARED_MEMORY), "--tmpfs", "/dev/shm"),  # noqa: S108
             *("--perms", "0755", "--size", str(limits.scratch_bytes), "--tmpfs", SCRATCH),
             *copies,
-            *("--symlink", SCRATCH, "/tmp", "--remount-ro", "/dev", "--remount-ro", "/"),  # noqa: S108
+            *("--symlink", SCRATCH, "/tmp", "--remount-ro", "/dev", "--remount-ro", "/proc", "--remount-ro", "/"),  # noqa: S108
             *("--chdir", SCRATCH, "--seccomp", str(filtered)),
             *("--json-status-fd", "{events}", "--block-fd", "{gate}", "--", *program),
         ]

@@ -87,7 +87,7 @@ def probe(name: str) -> tuple[Sandbox | None, str]:
     return sandbox, ""
 
 
-def self_test(sandbox: Sandbox) -> list[str]:
+def self_test(sandbox: Sandbox, *, forks: int = FORKS) -> list[str]:
     """What the sandbox let through of what it has to refuse: empty when it holds. SandboxError when nothing ran."""
     home = str(Path.home())
     with tempfile.TemporaryDirectory(prefix="agd-canary-") as folder, socket.create_server(("127.0.0.1", 0)) as server:
@@ -96,7 +96,7 @@ def self_test(sandbox: Sandbox) -> list[str]:
         (canary / "readable").write_text("canary")
         port = server.getsockname()[1]
         done = sandbox.run(
-            ["python", "-I", "-S", "selftest.py", folder, str(port), home, json.dumps(_on_the_way(home)), str(FORKS)],
+            ["python", "-I", "-S", "selftest.py", folder, str(port), home, json.dumps(_on_the_way(home)), str(forks)],
             files={"selftest.py": SELF_TEST.read_bytes()},
             limits=PROBE_LIMITS,
         )
