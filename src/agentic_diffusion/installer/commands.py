@@ -46,6 +46,11 @@ def main(
     except AgdError as error:
         sys.stderr.write(f"agd: {error}\n")
         return int(error.exit_code)
+    except OSError as error:
+        # A set-up touches many files; what no step foresaw is still said in a sentence.
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        sys.stderr.write(f"agd: The set-up stopped: {what}.\nhint: Mend that and run the same command again.\n")
+        return int(ExitCode.ENVIRONMENT)
     hand_over(stamp.bubblewrap, arguments)
     return int(ExitCode.DONE)
 

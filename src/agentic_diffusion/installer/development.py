@@ -44,6 +44,7 @@ def test(place: Layout, arguments: list[str]) -> int:
     environment["COVERAGE_FILE"] = str(folder / "coverage")
     if stamp.bubblewrap:
         environment.setdefault("AGD_BWRAP", stamp.bubblewrap)
+    environment["PATH"] = f"{environment.get('PATH', os.defpath)}:{place.tools / 'uv' / 'bin'}"
     counted = folder / "junit.xml"
 
     def coverage(*words: str) -> int:

@@ -70,15 +70,16 @@ def set_up(layout: Layout, request: Request) -> Stamp:
 def uninstall(layout: Layout, *, with_models: bool) -> list[str]:
     """Remove what set-up made; returns a line for each thing that was removed."""
     removed = []
-    places = [layout.state]
-    if with_models:
-        places.append(home() / "models")
+    places = [layout.state] + [home() / "models"] * with_models
+    places = [place for place in places if place.is_dir()]
+    if not places:
+        return []
     with locking.exclusive(layout.lock, "a set-up"):
         for place in places:
-            if place.is_dir():
-                size = fetch.tree_size(place)
-                shutil.rmtree(place)
-                removed.append(f"removed {place} ({format_size(size)})")
+            size = fetch.tree_size(place)
+            shutil.rmtree(place)
+            removed.append(f"removed {place} ({format_size(size)})")
+    shutil.rmtree(layout.state, ignore_errors=True)  # the lock alone made it, where only models were removed
     return removed
 
 

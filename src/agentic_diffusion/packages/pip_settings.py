@@ -62,9 +62,9 @@ class PipSettings:
         return arguments + [part for path in self.constraints for part in ("--constraint", path)]
 
     def folders(self) -> tuple[Path, ...]:
-        """The find-links that are folders on this machine."""
+        """The find-links that are folders on this machine and may be read."""
         places = (local_path(place) for place in self.find_links)
-        return tuple(place for place in places if place is not None and place.is_dir())
+        return tuple(place for place in places if place is not None and os.access(place / ".", os.R_OK | os.X_OK))
 
 
 def local_path(place: str) -> Path | None:

@@ -75,7 +75,8 @@ def failure(purpose: str, stderr: str, *, offline: bool, tool: str = "uv") -> Se
             f"The disk is full: {tool} could not {purpose} ({words}).",
             hint="Free some space and run the same command again; UV_CACHE_DIR moves uv's cache to another disk.",
         )
-    if offline or "network was disabled" in low or "network connectivity is disabled" in low:
+    lacking = any(sign in low for sign in ("network", "download", "fetch", "not found in the cache", "no solution"))
+    if (offline and lacking) or "network connectivity is disabled" in low:
         return SetupError(
             f"Offline, {tool} could not {purpose}: {words}.",
             hint="Run the same command once with network (without --offline and AGD_OFFLINE); later runs need none.",
