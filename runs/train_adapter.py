@@ -1,7 +1,7 @@
 """Train the block adapter that ships: from the parent's own answers and permissive code to an int8 safetensors file.
 
-    agd-python runs/train_adapter.py answers --model FOLDER --data FOLDER --out answers.jsonl
-    agd-python runs/train_adapter.py train   --model FOLDER --data FOLDER --answers answers.jsonl --out adapter.safetensors
+    python runs/train_adapter.py answers --model FOLDER --data FOLDER --out answers.jsonl
+    python runs/train_adapter.py train   --model FOLDER --data FOLDER --answers answers.jsonl --out adapter.safetensors
 
 `answers` lets the parent answer training prompts; `train` mixes them with code that people wrote, in chat form, and
 teaches the adapter to denoise blocks of both. Both stages go on where they were stopped. `--data` holds the training
@@ -25,12 +25,13 @@ from tokenizers import Tokenizer
 
 from agentic_diffusion.diffusion.backbones.adapter import Adapter, TrainableAdapter, save_adapter
 from agentic_diffusion.diffusion.backbones.llama import Llama
+from agentic_diffusion.diffusion.batches import ShuffledBatches
 from agentic_diffusion.diffusion.block_decoder import BlockDecoder, DecodeSettings
 from agentic_diffusion.diffusion.block_training import NoiseSettings, block_loss
 from agentic_diffusion.diffusion.checkpoint import checksum
-from agentic_diffusion.diffusion.training import ShuffledBatches, StepReport, TrainingSettings, train
+from agentic_diffusion.diffusion.training import StepReport, TrainingSettings, train
 
-LONGEST = 320
+LONGEST = 240
 """Longest text in tokens; longer ones are cut, which costs nothing but their ends."""
 
 
@@ -126,14 +127,22 @@ def training_texts(options: argparse.Namespace, tokenizer: Tokenizer) -> list[tu
     return texts
 
 
+def grouped(texts: list[tuple[list[int], int]], tokens: int) -> list[list[tuple[list[int], int]]]:
+    """Batches of texts of similar length that hold about `tokens` answer tokens each."""
+    groups: list[list[tuple[list[int], int]]] = [[]]
+    for text in sorted(texts, key=lambda text: len(text[0])):
+        if sum(len(other) - begin for other, begin in groups[-1]) >= tokens:
+            groups.append([])
+        groups[-1].append(text)
+    return groups
+
+
 def run_training(options: argparse.Namespace) -> None:
     """Train, log every step as a JSON line beside the checkpoint, and write the adapter in int8."""
     parent, tokenizer = Llama.load(options.model), Tokenizer.from_file(str(options.model / "tokenizer.json"))
     noise = NoiseSettings(block=options.block, copies=options.copies)
     texts = training_texts(options, tokenizer)
-    texts.sort(key=lambda text: len(text[0]))  # rows of a batch have similar lengths, so that little is padded
-    size = options.rows
-    groups = [texts[i : i + size] for i in range(0, len(texts) - size + 1, size)]
+    groups = grouped(texts, options.tokens)
     print(f"{len(texts)} texts, {sum(len(t) - b for t, b in texts)} answer tokens", file=sys.stderr)
     batches = ShuffledBatches(len(groups), 1, options.seed, lambda index: groups[int(index[0])])
     generator = torch.Generator().manual_seed(options.seed)
@@ -141,7 +150,8 @@ def run_training(options: argparse.Namespace) -> None:
 
     def loss_fn(module: torch.nn.Module, batch: list[tuple[list[int], int]], draw: torch.Generator) -> tuple:
         adapter = module.adapter(parent.shape)
-        return block_loss(parent, adapter, [text for text, _ in batch], [begin for _, begin in batch], noise, draw)
+        texts, begins = [text for text, _ in batch], [begin for _, begin in batch]
+        return block_loss(parent, adapter, texts, begins, settings=noise, generator=draw)
 
     settings = TrainingSettings(
         steps=options.steps,
@@ -179,7 +189,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=1200, help="prompts to answer")
     parser.add_argument("--batch", type=int, default=120, help="prompts answered at once")
     parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--rows", type=int, default=6, help="texts a step")
+    parser.add_argument("--tokens", type=int, default=200, help="answer tokens a step")
     parser.add_argument("--block", type=int, default=4)
     parser.add_argument("--copies", type=int, default=3)
     parser.add_argument("--rank", type=int, default=32)

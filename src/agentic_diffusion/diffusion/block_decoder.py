@@ -1,14 +1,14 @@
 """Decoding with a block denoiser: three modes over one packed forward.
 
-    denoise   a block of masked tokens after the known text; every forward commits the first of them and every other one
-              whose confidence reaches the threshold; the window then moves past what is known without a gap
-    verify    the denoiser drafts, the parent checks the draft in the same forward that drafts the next block; the text
-              is the parent's, token for token
-    ar        block size 1: the parent itself
+denoise   a block of masked tokens after the known text; every forward commits the first of them and every other one
+          whose confidence reaches the threshold; the window then moves past what is known without a gap
+verify    the denoiser drafts, the parent checks the draft in the same forward that drafts the next block; the text
+          is the parent's, token for token
+ar        block size 1: the parent itself
 
-    B rows (samples), L prompt tokens, K block length, V vocabulary; n known tokens of a row, prompt included
-    Logits are shifted by one. All random numbers are functions of (seed, sample, position), so a sample's text does not
-    depend on the batch that it is decoded in.
+B rows (samples), L prompt tokens, K block length, V vocabulary; n known tokens of a row, prompt included
+Logits are shifted by one. All random numbers are functions of (seed, sample, position), so a sample's text does not
+depend on the batch that it is decoded in.
 """
 
 from __future__ import annotations
@@ -154,7 +154,9 @@ class BlockDecoder:
     def __init__(self, parent: Llama, adapter: Adapter | None, settings: DecodeSettings) -> None:
         """Hold the networks and the settings; modes other than `ar` need an adapter."""
         if adapter is None and settings.mode != "ar":
-            raise ConfigError(f"The mode {settings.mode!r} needs an adapter.", hint="use --mode ar, or load an adapter.")
+            raise ConfigError(
+                f"The mode {settings.mode!r} needs an adapter.", hint="use --mode ar, or load an adapter."
+            )
         self.parent, self.adapter, self.settings = parent, adapter, settings
         self.counts = DecodeCounts()
 
@@ -388,7 +390,8 @@ class BlockDecoder:
 
 def _common_prefix(prompts: Sequence[Sequence[int]]) -> int:
     """Number of leading tokens that all prompts share."""
-    first, last = min(prompts), max(prompts)
+    ordered = sorted(list(prompt) for prompt in prompts)
+    first, last = ordered[0], ordered[-1]
     for place, (left, right) in enumerate(zip(first, last, strict=False)):
         if left != right:
             return place

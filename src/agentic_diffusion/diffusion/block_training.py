@@ -142,6 +142,7 @@ def block_loss(
     adapter: Adapter,
     texts: Sequence[Sequence[int]],
     begin: Sequence[int],
+    *,
     settings: NoiseSettings,
     generator: torch.Generator,
 ) -> tuple[Float[Tensor, ""], dict[str, float]]:

@@ -27,7 +27,7 @@ class GenerateSettings:
     """denoise: blocks committed by confidence; verify: blocks as drafts of the causal pass; ar: one token a forward."""
     samples: int = field(default=8, metadata={"flag": "-n"})
     """How many candidates are drawn in one batch."""
-    block: int = 8
+    block: int = 4
     """Tokens in the active block; at least 4 in mode denoise."""
     temperature: float = 0.7
     """Softmax temperature; 0 is greedy."""

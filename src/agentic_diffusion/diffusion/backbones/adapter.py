@@ -113,9 +113,7 @@ class Adapter:
         """A copy in another dtype on another device."""
         tensors = {name: tensor.to(dtype=dtype, device=device) for name, tensor in self.named_tensors()}
         layers = [
-            AdapterLayer(
-                **{p: LowRank(tensors[f"layers.{i}.{p}.a"], tensors[f"layers.{i}.{p}.b"]) for p in PARTS}
-            )
+            AdapterLayer(**{p: LowRank(tensors[f"layers.{i}.{p}.a"], tensors[f"layers.{i}.{p}.b"]) for p in PARTS})
             for i in range(len(self.layers))
         ]
         return Adapter(layers, tensors["mask_embedding"])

@@ -115,7 +115,9 @@ def build_tokenizer(reader: GGUFReader) -> Tokenizer:
     )
     tokenizer.decoder = decoders.ByteLevel()
     types = _field(reader, "tokenizer.ggml.token_type")
-    special = [AddedToken(token, special=True, normalized=False) for token, t in zip(tokens, types, strict=True) if t == 3]
+    special = [
+        AddedToken(token, special=True, normalized=False) for token, t in zip(tokens, types, strict=True) if t == 3
+    ]
     tokenizer.add_special_tokens(special)
     return tokenizer
 
@@ -133,11 +135,12 @@ def _open(source: Path) -> GGUFReader:
         ) from problem
 
 
-def _field(reader: GGUFReader, key: str) -> Any:  # noqa: ANN401 - GGUF fields are scalars, strings or lists
+def _field(reader: GGUFReader, key: str) -> Any:
     field = reader.fields.get(key)
     if field is None:
         raise ModelFileError(
-            f"The GGUF has no field {key!r}; it is truncated or of another kind.", hint="fetch it again with `agd setup`."
+            f"The GGUF has no field {key!r}; it is truncated or of another kind.",
+            hint="fetch it again with `agd setup`.",
         )
     return field.contents()
 

@@ -84,7 +84,7 @@ class LlamaShape:
         except (OSError, ValueError, KeyError) as problem:
             raise ModelFileError(
                 f"The folder {folder} holds no readable config.json of a Llama-type model: {problem}.",
-                hint="run `agd setup` to fetch the default model, or name a folder with config.json and model.safetensors.",
+                hint="run `agd setup` to fetch the default model, or name a folder that has config.json.",
             ) from problem
 
 
@@ -208,7 +208,7 @@ class Llama:
     def forward(
         self, hidden: Float[Tensor, "N D"], packing: Packing, memory: Memory, adapter: Adapter | None = None
     ) -> Float[Tensor, "N D"]:
-        """Run all layers over packed embeddings, exchange keys and values with `memory`, return the normed last state."""
+        """Run all layers over packed embeddings, exchanging keys and values with `memory`; the normed last state."""
         cosine, sine = self.rotary(packing.positions)
         noised = packing.noised if adapter is not None else 0
         for index, layer in enumerate(self.layers):
@@ -272,8 +272,8 @@ class Llama:
         mask = packing.allowed[:, None].repeat(1, 1, group, 1)
         out = F.scaled_dot_product_attention(
             folded,
-            keys.unflatten(2, (shape.kv_heads, shape.head)).transpose(1, 2),
-            values.unflatten(2, (shape.kv_heads, shape.head)).transpose(1, 2),
+            keys.view(*keys.shape[:2], shape.kv_heads, shape.head).transpose(1, 2),
+            values.view(*values.shape[:2], shape.kv_heads, shape.head).transpose(1, 2),
             attn_mask=mask,
             scale=1 / math.sqrt(shape.head),
         )

@@ -1,0 +1,215 @@
+"""From a prompt and its tests to a verified program.
+
+The loop is deterministic, the model fills: a first greedy candidate; then batches of samples, half of them fresh, half
+of them failed candidates whose suspect part was remasked; every distinct program is judged in the sandbox; the first
+one that passes all tests is confirmed in a process of its own, beside a planted false assertion that must fail.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from agentic_diffusion.codegen.remasking import RemaskPlan, plan_remask
+from agentic_diffusion.codegen.request import build_prompt
+from agentic_diffusion.codegen.result import Candidate, GenerationResult
+from agentic_diffusion.domains.code import languages
+from agentic_diffusion.foundation.errors import UsageError
+from agentic_diffusion.foundation.resources import Budget
+from agentic_diffusion.foundation.sandbox import Limits
+from agentic_diffusion.testing.execution import confirm, judge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from agentic_diffusion.codegen.coder import Coder
+    from agentic_diffusion.codegen.request import GenerationRequest
+    from agentic_diffusion.diffusion.block_decoder import BlockDecoder, Sample, StepView
+    from agentic_diffusion.domains.code.languages.language import Language
+    from agentic_diffusion.domains.code.tokenizer import Prompt
+    from agentic_diffusion.foundation.sandbox import Sandbox
+
+_REMASK_SHARE = 0.5
+"""Share of a batch that goes on from failed candidates instead of starting anew."""
+_ATTEMPTS_WITHOUT_TESTS = 4
+"""Samples drawn at most, without tests, until one parses."""
+
+
+def generate(
+    request: GenerationRequest,
+    coder: Coder,
+    sandbox: Sandbox | None,
+    *,
+    observe: Callable[[StepView], None] | None = None,
+    report: Callable[[Candidate], None] | None = None,
+) -> GenerationResult:
+    """Search until a candidate is verified, the candidates are used up, or the budget is spent.
+
+    `observe` sees every denoising step, `report` every judged candidate. With tests a sandbox is needed. Raises
+    UsageError for a prompt that does not fit the model's context.
+    """
+    if request.suite is not None and sandbox is None:
+        raise UsageError("Tests can only be run in a sandbox.", hint="hand over `sandbox.choose()`.")
+    search = _Search(request, coder, sandbox, observe, report)
+    return search.run()
+
+
+class _Search:
+    """One request in the making."""
+
+    def __init__(
+        self,
+        request: GenerationRequest,
+        coder: Coder,
+        sandbox: Sandbox | None,
+        observe: Callable[[StepView], None] | None,
+        report: Callable[[Candidate], None] | None,
+    ) -> None:
+        self.request, self.coder, self.sandbox = request, coder, sandbox
+        self.observe, self.report = observe, report
+        self.language: Language = languages.get(request.language)
+        self.prompt: Prompt = build_prompt(request, self.language, coder.tokenizer)
+        self.budget = Budget(request.seconds)
+        self.candidates: list[Candidate] = []
+        self.drawn = 0
+        self.decoders: list[BlockDecoder] = []
+        self.denoise_seconds = self.judge_seconds = 0.0
+        self.refused: set[str] = set()
+
+    def run(self) -> GenerationResult:
+        """Greedy first, then batches."""
+        winner = self._round([None], temperature=0.0)
+        while winner is None and not self._over():
+            winner = self._round(self._starts(), temperature=self.request.decode.temperature or 0.7)
+        return self._result(winner)
+
+    def _over(self) -> bool:
+        most = self.request.candidates
+        if self.request.suite is None and most is None:
+            parsed = any(candidate.parses for candidate in self.candidates)
+            return parsed or self.drawn >= _ATTEMPTS_WITHOUT_TESTS or self.budget.exhausted()
+        return self.budget.exhausted() or (most is not None and self.drawn >= most)
+
+    def _starts(self) -> list[Candidate | None]:
+        """What the next batch starts from: None is the bare prompt, a candidate is gone on from where it failed."""
+        size = self.request.batch if self.request.suite is not None else 1
+        if self.request.candidates is not None:
+            size = min(size, self.request.candidates - self.drawn)
+        failed = sorted(
+            (c for c in self.candidates if c.verdict is not None and not c.verdict.ok and c.remasked < 2),
+            key=lambda c: (-c.share_passed, c.remasked, -c.confidence),
+        )
+        count = min(len(failed), int(size * _REMASK_SHARE))
+        return [*failed[:count], *[None] * (size - count)]
+
+    def _round(self, starts: Sequence[Candidate | None], *, temperature: float) -> Candidate | None:
+        """Denoise one batch, judge what is new, and return the confirmed winner if there is one."""
+        begun = time.monotonic()
+        fresh = self._denoise(starts, temperature)
+        self.denoise_seconds += time.monotonic() - begun
+        begun = time.monotonic()
+        winner = self._judge(fresh)
+        self.judge_seconds += time.monotonic() - begun
+        return winner
+
+    def _denoise(self, starts: Sequence[Candidate | None], temperature: float) -> list[Candidate]:
+        prompts, kept = [], []
+        for start in starts:
+            plan = self._plan(start) if start is not None else None
+            tokens = plan.kept if plan is not None else []
+            origin = "greedy" if temperature == 0 else "sample"
+            if start is not None and plan is not None:
+                origin = f"remasked from line {plan.line} of candidate {start.number} ({plan.reason})"
+                start.remasked += 1
+            prompts.append([*self.prompt.tokens, *tokens])
+            kept.append((tokens, origin))
+        settings = replace(self.request.decode, temperature=temperature, stop_tokens=(self.coder.tokenizer.fence_id,))
+        decoder = self.coder.decoder(settings)
+        self.decoders.append(decoder)
+        streams = range(self.drawn, self.drawn + len(starts))
+        stop = self.budget.exhausted if self.drawn else None  # the first candidate is always finished
+        samples = decoder.decode(prompts, streams, observe=self.observe, stop=stop)
+        self.drawn += len(starts)
+        made = [self._candidate(sample, *start) for sample, start in zip(samples, kept, strict=True)]
+        known = {candidate.program for candidate in self.candidates}
+        fresh = []
+        for candidate in made:
+            if candidate.program and candidate.program not in known:
+                known.add(candidate.program)
+                fresh.append(candidate)
+        return fresh
+
+    def _candidate(self, sample: Sample, kept: list[int], origin: str) -> Candidate:
+        tokens = [*kept, *sample.tokens]
+        text = self.prompt.opening + self.coder.tokenizer.decode(tokens)
+        program = self.language.extract(text)
+        problem = self.language.parse_error(program)
+        return Candidate(
+            number=sample.stream,
+            origin=origin,
+            program=program,
+            tokens=tokens,
+            confidences=[1.0] * len(kept) + sample.confidences[: len(sample.tokens)],
+            finished=sample.finished,
+            confidence=sample.confidence,
+            parse_error=None if problem is None else f"line {problem.line}: {problem.message}",
+            parse_line=None if problem is None else problem.line,
+        )
+
+    def _plan(self, start: Candidate) -> RemaskPlan | None:
+        verdict = start.verdict
+        line = start.parse_line if start.parse_line is not None else (verdict.failure_line if verdict else None)
+        evidence = "parse error" if start.parse_line is not None else "traceback"
+        return plan_remask(
+            start.tokens, start.confidences, self.prompt.opening, self.coder.tokenizer, line, evidence=evidence
+        )
+
+    def _judge(self, fresh: list[Candidate]) -> Candidate | None:
+        """Verdicts for the new candidates; the best of those that pass is confirmed."""
+        self.candidates += fresh
+        if self.request.suite is not None and self.sandbox is not None and fresh:
+            limits = Limits(seconds=self.request.case_seconds, memory_bytes=self.request.memory_bytes)
+            verdicts = judge(self.request.suite, [c.program for c in fresh], self.sandbox, limits)
+            for candidate, verdict in zip(fresh, verdicts, strict=True):
+                candidate.verdict = verdict
+        winner = None
+        for candidate in sorted(fresh, key=lambda c: -c.confidence):
+            if winner is None and candidate.verdict is not None and candidate.verdict.ok:
+                winner = self._confirmed(candidate)
+        for candidate in fresh:
+            if self.report is not None:
+                self.report(candidate)
+        return winner
+
+    def _confirmed(self, candidate: Candidate) -> Candidate | None:
+        """The candidate, if it passes alone in a fresh process and a planted false assertion fails there."""
+        assert self.request.suite is not None
+        assert self.sandbox is not None
+        limits = Limits(seconds=self.request.case_seconds, memory_bytes=self.request.memory_bytes)
+        candidate.verdict = confirm(self.request.suite, candidate.program, self.sandbox, limits)
+        return candidate if candidate.verdict.ok else None
+
+    def _result(self, winner: Candidate | None) -> GenerationResult:
+        counts = [decoder.counts for decoder in self.decoders]
+        best = winner or max(
+            self.candidates, key=lambda c: (c.share_passed, c.parses, c.finished, c.confidence), default=None
+        )
+        return GenerationResult(
+            program=best.program if best is not None else "",
+            verified=winner is not None,
+            best=best,
+            candidates=self.candidates,
+            drawn=self.drawn,
+            suite=self.request.suite,
+            mode=self.request.decode.mode,
+            seed=self.request.decode.seed,
+            forwards=sum(count.forwards for count in counts),
+            row_forwards=sum(count.row_forwards for count in counts),
+            new_tokens=sum(count.new_tokens for count in counts),
+            denoise_seconds=self.denoise_seconds,
+            judge_seconds=self.judge_seconds,
+            seconds=self.budget.spent(),
+            tier=self.sandbox.tier if self.sandbox is not None and self.request.suite is not None else "not used",
+            weights=self.coder.weights,
+        )

@@ -1,0 +1,84 @@
+"""What is asked for, and how it is put to the model."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from agentic_diffusion.diffusion.block_decoder import DecodeSettings
+from agentic_diffusion.foundation.errors import UsageError
+from agentic_diffusion.testing import python_suite
+
+if TYPE_CHECKING:
+    from agentic_diffusion.domains.code.languages.language import Language
+    from agentic_diffusion.domains.code.tokenizer import CodeTokenizer, Prompt
+    from agentic_diffusion.testing.suite import Suite
+
+_HEAD = re.compile(r"\w+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationRequest:
+    """A prompt, the tests that decide, and the limits of the search."""
+
+    prompt: str
+    """What the program shall do, in words."""
+    suite: Suite | None = None
+    """Tests; without them nothing is verified."""
+    language: str = "python"
+    """Language of the program."""
+    batch: int = 8
+    """Candidates denoised together after the first, greedy one."""
+    candidates: int | None = None
+    """Most candidates to try; None is as many as the budget allows, and one where there are no tests."""
+    seconds: float = 60.0
+    """Budget of the whole request."""
+    decode: DecodeSettings = field(default_factory=DecodeSettings)
+    """How blocks are denoised; its temperature is that of the batches, the first candidate is greedy."""
+    case_seconds: float = 10.0
+    """Limit of one candidate's run on the suite."""
+    memory_bytes: int = 512 << 20
+    """Memory limit of one candidate."""
+
+    def __post_init__(self) -> None:
+        """Check the prompt and the limits."""
+        if not self.prompt.strip():
+            raise UsageError("The prompt is empty.", hint='say what to write: agd generate "Write a function ..."')
+        if "\0" in self.prompt:
+            raise UsageError(
+                "The prompt holds a NUL character, so it is no text.", hint="give the prompt as UTF-8 text."
+            )
+        if self.batch < 1 or (self.candidates is not None and self.candidates < 1):
+            raise UsageError("At least one candidate is needed.", hint="use -n 8, or leave it out.")
+        if not self.seconds > 0:
+            raise UsageError(f"A budget of {self.seconds} seconds leaves no time.", hint="use --budget 60s.")
+
+
+def build_prompt(request: GenerationRequest, language: Language, tokenizer: CodeTokenizer) -> Prompt:
+    """The chat form: the prompt, one test as an example, and the head of the function that the tests call."""
+    text = request.prompt.strip()
+    name = function_name(request, language)
+    if request.suite is not None:
+        example = first_assertion(request.suite)
+        if example:
+            text += f"\nYour code should pass this test:\n{example}"
+    return tokenizer.chat(text, language=language.fences[0], opening=f"def {name}(" if name else "")
+
+
+def function_name(request: GenerationRequest, language: Language) -> str | None:
+    """The one function that prompt or tests name, else None."""
+    signature = language.signature(request.prompt)
+    spoken: str | None = _HEAD.findall(signature)[1] if signature else None
+    if request.suite is None:
+        return spoken
+    wanted = python_suite.wanted_names(python_suite.parse(request.suite.source))
+    if spoken in wanted:
+        return spoken
+    return next(iter(wanted)) if len(wanted) == 1 else None
+
+
+def first_assertion(suite: Suite) -> str | None:
+    """The first one-line `assert` of the suite, shown to the model as an example."""
+    lines = (line.strip() for line in suite.source.splitlines())
+    return next((line for line in lines if line.startswith("assert ") and len(line) < 200), None)
