@@ -152,7 +152,9 @@ def test_an_old_python_is_passed_over(ready: Path, tmp_path: Path) -> None:
         (["--offline", "generate"], True, ["generate"]),
         (["--log-style=json", "--offline", "generate", "x"], True, ["--log-style=json", "generate", "x"]),
         (["generate", "--offline"], False, ["generate", "--offline"]),
+        (["--log-style", "json", "--offline", "generate"], True, ["--log-style", "json", "generate"]),
         (["--offline"], True, []),
+        (["--log-level"], False, ["--log-level"]),
         ([], False, []),
     ],
 )
@@ -165,6 +167,23 @@ def test_the_offline_flag(
 
     monkeypatch.setenv("AGD_OFFLINE", "1")
     assert launch.split_offline(arguments) == (True, rest)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "command", "light"),
+    [
+        ([], "", True),
+        (["--version"], "", True),
+        (["doctor", "model"], "doctor", True),
+        (["--log-style", "json", "runs", "list"], "runs", True),
+        (["generate", "doctor"], "generate", False),
+        (["generate", "x", "-h"], "generate", True),
+        (["something-new"], "something-new", False),
+    ],
+)
+def test_what_a_command_line_needs(arguments: list[str], command: str, light: bool) -> None:
+    assert launch.first_word(arguments) == command
+    assert (launch.needs(arguments) == {"core"}) is light
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"key": 1}', '{"parts": 3}'])

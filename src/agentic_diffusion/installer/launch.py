@@ -30,6 +30,8 @@ _LIGHT = frozenset({"", "config", "doctor", "help", "models", "runs"})
 """Commands that need neither torch nor the model."""
 _OWN = frozenset({"setup", "uninstall", "dev"})
 """Commands that the launcher does itself."""
+_WITH_VALUE = frozenset({"--log-level", "--log-style"})
+"""Flags of every command that take the next word."""
 _CORE = frozenset({"core"})
 _ALL = frozenset({"core", "torch", "sandbox", "model"})
 
@@ -52,15 +54,23 @@ def main(arguments: list[str]) -> int:
 
 def split_offline(arguments: list[str]) -> tuple[bool, list[str]]:
     """Take `--offline` out of the flags in front of the command; AGD_OFFLINE=1 says the same."""
-    leading = next((i for i, word in enumerate(arguments) if not word.startswith("-")), len(arguments))
-    front, rest = arguments[:leading], arguments[leading:]
+    place = command_place(arguments)
+    front, rest = arguments[:place], arguments[place:]
     said = "--offline" in front or os.environ.get("AGD_OFFLINE", "").lower() in ("1", "true", "yes", "on")
     return said, [word for word in front if word != "--offline"] + rest
 
 
+def command_place(arguments: list[str]) -> int:
+    """Where the command stands: at the first word that is neither a flag nor the value of one."""
+    place = 0
+    while place < len(arguments) and arguments[place].startswith("-"):
+        place += 2 if arguments[place] in _WITH_VALUE else 1
+    return min(place, len(arguments))
+
+
 def first_word(arguments: list[str]) -> str:
-    """The command: the first argument that is no flag; empty without one."""
-    return next((word for word in arguments if not word.startswith("-")), "")
+    """The command; empty without one."""
+    return "".join(arguments[command_place(arguments) :][:1])
 
 
 def needs(arguments: list[str]) -> frozenset[str]:

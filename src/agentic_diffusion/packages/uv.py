@@ -20,6 +20,7 @@ FLOOR = (0, 7, 0)
 _VERSION = re.compile(r"uv (\d+)\.(\d+)\.(\d+)")
 _VERSION_SECONDS = 20
 _NOT_HANDED_OVER = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "UV_PYTHON", "UV_PROJECT_ENVIRONMENT")
+_HINT = re.compile(r"^\s*(?:hint|help|note):", re.IGNORECASE)
 _ERROR = re.compile(r"^(?:error:|\s*×)", re.IGNORECASE)
 _WORDS = re.compile(r"^[\s×╰├│─▶▷>-]*(?:error:|warning:|caused by:|help:|hint:)?\s*", re.IGNORECASE)
 
@@ -103,7 +104,7 @@ def failure(purpose: str, stderr: str, *, offline: bool, tool: str = "uv") -> Se
 
 def last_words(stderr: str) -> str:
     """The line that says what went wrong: the first error of uv's, else its last line."""
-    lines = [line for line in stderr.splitlines() if _WORDS.sub("", line).strip()]
+    lines = [line for line in stderr.splitlines() if _WORDS.sub("", line).strip() and not _HINT.match(line)]
     errors = [line for line in lines if _ERROR.match(line)]
     chosen = (errors[:1] or lines[-1:] or ["it gave no reason"])[0]
     return _WORDS.sub("", chosen).strip().rstrip(".")
