@@ -312,8 +312,11 @@ def test_offline_with_nothing_fetched_is_one_clear_error(checkout: Checkout) -> 
 
     assert done.returncode == 4
     assert done.stdout == ""
-    assert "agd: Offline, the set-up cannot be finished: still to be fetched are model (" in done.stderr
+    assert "error: Offline, the set-up cannot be finished: still to be fetched are model (" in done.stderr
     assert not (checkout.state / "venv").exists()
+
+    told = json.loads(checkout.run("--offline", "generate", "x", "--json").stderr)
+    assert (told["error"], told["exit_code"]) == ("SetupError", 4)
 
 
 def test_a_package_that_no_cache_holds_is_named_offline(checkout: Checkout) -> None:
@@ -395,7 +398,7 @@ def test_a_checkout_that_may_not_be_written(checkout: Checkout, stranger: Path) 
     done = as_nobody(checkout, stranger, "setup", HOME=str(stranger / "home"))
 
     assert done.returncode == 4
-    assert f"agd: {stranger}/clone/.agd cannot be written: Permission denied." in done.stderr
+    assert f"error: {stranger}/clone/.agd cannot be written: Permission denied." in done.stderr
 
 
 def test_a_home_that_may_not_be_written_is_said_before_anything_is_fetched(checkout: Checkout, stranger: Path) -> None:
@@ -408,6 +411,6 @@ def test_a_home_that_may_not_be_written_is_said_before_anything_is_fetched(check
     done = as_nobody(checkout, stranger, "setup", HOME=str(home), AGD_OFFLINE="", AGD_MODEL_SOURCE="")
 
     assert done.returncode == 4
-    assert f"agd: The data folder {home}/.local/share/agentic-diffusion cannot be written" in done.stderr
+    assert f"error: The data folder {home}/.local/share/agentic-diffusion cannot be written" in done.stderr
     assert "AGD_HOME" in done.stderr
     assert sorted(path.name for path in (clone / ".agd").iterdir()) == ["lock"], "nothing was begun"

@@ -7,6 +7,7 @@ Standard library only.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import signal
 import sys
@@ -15,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from agentic_diffusion.foundation.errors import AgdError, ExitCode, UsageError
+from agentic_diffusion.foundation.errors import AgdError, ExitCode, SetupError, UsageError
 from agentic_diffusion.installer import development, layout, setup
 from agentic_diffusion.installer import plan as plans
 from agentic_diffusion.installer.layout import Layout
@@ -37,6 +38,7 @@ def main(
     # Ended by a signal, the programs that we started are to be ended, too: the way of Ctrl-C does that.
     signal.signal(signal.SIGTERM, _as_interrupt)
     place = layout.checkout(Path(root))
+    as_json = "--json" in arguments
     try:
         own = {"setup": setup_command, "uninstall": uninstall_command, "dev": development.command}.get(command)
         if own:
@@ -44,15 +46,20 @@ def main(
             return own(place, arguments)
         stamp = setup.set_up(place, setup.Request(wanted=needs(arguments), offline=offline_asked()))
     except AgdError as error:
-        sys.stderr.write(f"agd: {error}\n")
-        return int(error.exit_code)
-    except OSError as error:
+        return show(error, as_json=as_json)
+    except OSError as problem:
         # A set-up touches many files; what no step foresaw is still said in a sentence.
-        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-        sys.stderr.write(f"agd: The set-up stopped: {what}.\nhint: Mend that and run the same command again.\n")
-        return int(ExitCode.ENVIRONMENT)
+        what = f"{problem.filename}: {problem.strerror}" if problem.filename else str(problem)
+        error = SetupError(f"The set-up stopped: {what}.", hint="Mend that and run the same command again.")
+        return show(error, as_json=as_json)
     hand_over(stamp.bubblewrap, arguments)
     return int(ExitCode.DONE)
+
+
+def show(error: AgdError, *, as_json: bool) -> int:
+    """Tell an error on stderr as the real command does; returns its exit code."""
+    sys.stderr.write(f"{json.dumps(error.as_json())}\n" if as_json else f"error: {error}\n")
+    return int(error.exit_code)
 
 
 def setup_command(place: Layout, arguments: list[str]) -> int:

@@ -97,5 +97,5 @@ if __name__ == "__main__":
     try:
         sys.exit(main(sys.argv[1:]))
     except KeyboardInterrupt:
-        sys.stderr.write("agd: interrupted; run the same command again to go on\n")
+        sys.stderr.write("interrupted; run the same command again to go on\n")
         sys.exit(130)
