@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from agentic_diffusion.codegen.generator import generate
-    from agentic_diffusion.codegen.request import GenerationRequest, GenerationResult
+    from agentic_diffusion.codegen.request import GenerationRequest
+    from agentic_diffusion.codegen.result import GenerationResult
     from agentic_diffusion.foundation.errors import AgdError, ExitCode
 
     __version__: str
@@ -19,7 +20,7 @@ _HOMES = {
     "AgdError": "agentic_diffusion.foundation.errors",
     "ExitCode": "agentic_diffusion.foundation.errors",
     "GenerationRequest": "agentic_diffusion.codegen.request",
-    "GenerationResult": "agentic_diffusion.codegen.request",
+    "GenerationResult": "agentic_diffusion.codegen.result",
     "generate": "agentic_diffusion.codegen.generator",
 }
 __all__ = ["AgdError", "ExitCode", "GenerationRequest", "GenerationResult", "__version__", "generate"]

@@ -37,6 +37,7 @@ _COMMANDS = {
     "setup": ("agentic_diffusion.cli.setup:app", "Make everything ready: packages, torch, sandbox, model."),
     "uninstall": ("agentic_diffusion.cli.setup:uninstall_app", "Remove what set-up made."),
 }
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _HELP = "Diffusion models that write, fill in and repair code under test, and learn from the tests."
 
 
@@ -58,6 +59,7 @@ app = App(
 )
 for _name, (_target, _help) in _COMMANDS.items():
     app.command(_target, name=_name, help=_help)
+app.meta.suppress_keyboard_interrupt = False
 _COMMON = Group("Flags of every command")
 
 
@@ -94,7 +96,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     as_json = _wants_json(words)
     try:
         code = _run(words)
-        sys.stdout.flush()
     except AgdError as error:
         code = _show(error, as_json=as_json)
     except KeyboardInterrupt:
@@ -103,14 +104,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         _abandon_stdout()
         return ExitCode.ENVIRONMENT
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            code = _show_defect(error)
-        else:
-            full = ResourceError(f"A disk is full: {error}.", hint="Free some space and try again.")
-            code = _show(full, as_json=as_json)
+        code = _show_full_disk(error, as_json=as_json) if error.errno in _FULL else _show_defect(error)
     except Exception as error:  # noqa: BLE001 - the outermost line: Python's own exit code 1 would mean "the answer is no"
         code = _show_defect(error)
-    return _flushed(code)
+    return _flushed(code, as_json=as_json)
 
 
 def _run(words: list[str]) -> int:
@@ -179,14 +176,18 @@ def _show_defect(error: Exception) -> int:
     return ExitCode.ENVIRONMENT
 
 
-def _flushed(code: int) -> int:
+def _show_full_disk(error: OSError, *, as_json: bool) -> int:
+    return _show(ResourceError(f"A disk is full: {error}.", hint="Free some space and try again."), as_json=as_json)
+
+
+def _flushed(code: int, *, as_json: bool) -> int:
     """`code`, unless the last of the output could not be written."""
     try:
         sys.stdout.flush()
     except OSError as error:
         _abandon_stdout()
-        if not isinstance(error, BrokenPipeError):
-            sys.stderr.write(f"error: The output cannot be written: {error.strerror}.\nhint: Free some space.\n")
+        if error.errno in _FULL:
+            _show_full_disk(error, as_json=as_json)
         return ExitCode.ENVIRONMENT
     return code
 
