@@ -1,7 +1,7 @@
 """What sandboxed code must not be able to do. This file runs INSIDE a sandbox, and nowhere else.
 
-argv: the name of an attack and its arguments as JSON. Prints one JSON value. It refuses to start unless the test that sends
-it in has said so in the environment, which no other runner does.
+argv: the name of an attack and its arguments as JSON. Prints one JSON value. It refuses to start unless the test that
+sends it in has said so in the environment, which no other runner does.
 """
 
 import ctypes
@@ -17,7 +17,7 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def tried(function, *arguments):
-    """"done", or the name of what refused it."""
+    """ "done", or the name of what refused it."""
     try:
         function(*arguments)
     except (OSError, MemoryError) as error:

@@ -1,4 +1,4 @@
-"""Every sandbox tier that walls programs in and works here, as a fixture; the run's header says which do not, and why."""
+"""Every sandbox tier that walls programs in and works here, as a fixture, and why the others do not work."""
 
 from __future__ import annotations
 

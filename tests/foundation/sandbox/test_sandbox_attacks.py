@@ -1,7 +1,7 @@
 """What each tier refuses, tried for real: every attack runs inside the tier under test and nowhere else.
 
-The negative control (`test_control_...`) runs harmless code without a sandbox against a folder and a listener of its own,
-to show that the same tries succeed where nothing refuses them.
+The negative control (`test_control_...`) runs harmless code without a sandbox, against a folder and a listener of its
+own, to show that the same tries succeed where nothing refuses them.
 """
 
 from __future__ import annotations

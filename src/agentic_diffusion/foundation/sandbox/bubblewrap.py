@@ -111,15 +111,17 @@ class Bubblewrap:
         for name, content in files.items():
             descriptors.append(in_memory(content))
             copies += ["--perms", "0644", "--file", str(descriptors[-1]), f"{SCRATCH}/{name}"]
+        mounts = _mounts((*inside.python_folders(), *read_only))
         words = [
             *(str(self.program), "--die-with-parent", "--new-session", "--unshare-user", "--unshare-ipc"),
             *("--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try", "--cap-drop", "ALL"),
             *("--uid", "65534", "--gid", "65534", "--hostname", "sandbox"),
-            *_mounts((*inside.python_folders(), *read_only)),
+            *mounts,
             *("--proc", "/proc", "--dev", "/dev", "--size", str(SHARED_MEMORY), "--tmpfs", "/dev/shm"),  # noqa: S108
             *("--perms", "0755", "--size", str(limits.scratch_bytes), "--tmpfs", SCRATCH),
             *copies,
-            *("--symlink", SCRATCH, "/tmp", "--remount-ro", "/dev", "--remount-ro", "/proc", "--remount-ro", "/"),  # noqa: S108
+            *([] if "/tmp" in mounts else ["--symlink", SCRATCH, "/tmp"]),  # noqa: S108
+            *("--remount-ro", "/dev", "--remount-ro", "/proc", "--remount-ro", "/"),
             *("--chdir", SCRATCH, "--seccomp", str(filtered)),
             *("--json-status-fd", "{events}", "--block-fd", "{gate}", "--", *program),
         ]

@@ -32,6 +32,8 @@ BOOT = (
 HIGH = 64
 GRACE = 5.0
 """Seconds that the warden has for killing and cleaning after it was told to stop."""
+LAST_WORD = 1.0
+"""Seconds in which a program that closed its pipes is expected to have ended."""
 LINE_LIMIT = 64 * 1024 * 1024
 """Bytes that a long-lived program may write without ending a line."""
 
@@ -76,7 +78,8 @@ class Running:
         self.lines: list[bytes] = []
         self.partial = bytearray()
         self.result = bytearray()
-        self.ended = False
+        self.ended = self.released = False
+        self.failure: SandboxError | None = None
         self.completed: Completed | None = None
         self.outgoing = bytearray(stdin)
         self.writer: int | None = None
@@ -152,6 +155,9 @@ class Running:
     def _watch(self, descriptor: int, name: str) -> None:
         os.set_blocking(descriptor, False)
         self.selector.register(descriptor, selectors.EVENT_READ, name)
+
+    def _watching(self, name: str) -> bool:
+        return any(key.data == name for key in self.selector.get_map().values())
 
     # Moving bytes ---------------------------------------------------------------------------------------------------
 
@@ -252,14 +258,18 @@ class Running:
 
     def alive(self) -> bool:
         """Whether the program still runs, as far as its pipes tell."""
-        if self.completed is None:
+        if not self.ended:
             self._turn(0.0)
-        return self.completed is None and not self.ended
+        return not self.ended
 
     def close(self) -> Completed:
         """Stop everything and say how it ended."""
         if self.completed is None:
             self._close_writer()
+            # one that has gone by itself gets the moment in which its warden says how
+            end = time.monotonic() + (LAST_WORD if self.ended else 0.0)
+            while not self.released and self._watching("result") and time.monotonic() < end:
+                self._turn(end - time.monotonic())
             self._stop("")
             self.completed = self._finish(time.monotonic() + GRACE)
         return self.completed
@@ -285,6 +295,14 @@ class Running:
         return self.completed
 
     def _finish(self, end: float) -> Completed:
+        if self.failure is None:
+            try:
+                return self._report(end)
+            except SandboxError as error:
+                self.failure = error
+        raise self.failure
+
+    def _report(self, end: float) -> Completed:
         if not self.outgoing:
             self._close_writer()
         while any(key.data != "write" for key in self.selector.get_map().values()):
@@ -330,11 +348,15 @@ class Running:
         self._release()
 
     def _release(self) -> None:
+        if self.released:
+            return
+        self.released = self.ended = True
         self._close_writer()
         self._stop("")
         for key in list(self.selector.get_map().values()):
             self.selector.unregister(key.fd)
             os.close(key.fd)
+        self.selector.close()
         self.warden.wait()
         if self.scratch is not None:
             shutil.rmtree(self.scratch, ignore_errors=True)

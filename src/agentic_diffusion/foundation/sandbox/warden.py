@@ -231,7 +231,8 @@ class Warden:
         self.peak = max(self.peak, memory)
         if memory > self.limits["memory_bytes"]:
             return "memory"
-        if len(family) > self.limits["processes"] + cgroup.PID_RESERVE:
+        # a second line behind RLIMIT_NPROC or the group, so it may not be the tighter one
+        if len(family) > self.limits["processes"] + 2 * cgroup.PID_RESERVE:
             return "processes"
         scratch = self.settings["scratch"]
         if scratch and looks % 3 == 0 and folder_size(scratch) > self.limits["scratch_bytes"]:
