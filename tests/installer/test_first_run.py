@@ -240,16 +240,12 @@ def test_two_first_runs_share_one_set_up(checkout: Checkout, tmp_path: Path) -> 
     assert journal.count('"event": "begin", "step": "environment"') == 1
 
 
-@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_in_the_middle_of_a_step_the_next_run_works(
-    checkout: Checkout, tmp_path: Path, kind: signal.Signals
-) -> None:
+def test_interrupted_in_the_middle_of_a_step_the_next_run_works(checkout: Checkout, tmp_path: Path) -> None:
     wait = tmp_path / "wait"
     wait.touch()
     process = checkout.start("generate", "1", AGD_TEST_WAIT=str(wait))
     checkout.wait_for_step("environment")
-    time.sleep(0.3)  # into uv's own work; the test holds for any moment
-    os.killpg(process.pid, kind)
+    os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C in a terminal does
     _, err = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "interrupted; run the same command again to go on" in err
@@ -352,22 +348,6 @@ def test_a_wrong_model_file_is_refused_and_the_next_run_with_a_right_one_works(
 
     weights.write_bytes(right)
     assert checkout.run("generate", "x").returncode == 0
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["setup", "--what"], "Unrecognized arguments: --what"),
-        (["uninstall", "extra"], "Unrecognized arguments: extra"),
-        (["dev"], "There is no development command '(none)'"),
-    ],
-)
-def test_wrong_flags(checkout: Checkout, arguments: list[str], words: str) -> None:
-    done = checkout.run(*arguments)
-
-    assert done.returncode == 2
-    assert words in done.stderr
-    assert "hint: " in done.stderr
 
 
 @pytest.fixture

@@ -146,6 +146,22 @@ def test_an_old_python_is_passed_over(ready: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["setup", "--what"], "Unrecognized arguments: --what"),
+        (["uninstall", "extra"], "Unrecognized arguments: extra"),
+        (["dev"], "There is no development command '(none)'"),
+    ],
+)
+def test_wrong_flags(ready: Path, tmp_path: Path, arguments: list[str], words: str) -> None:
+    done = run(ready / "agd", *arguments, cwd=tmp_path)
+
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "hint: " in done.stderr
+
+
+@pytest.mark.parametrize(
     ("arguments", "offline", "rest"),
     [
         (["generate"], False, ["generate"]),

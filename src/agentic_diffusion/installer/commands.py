@@ -50,8 +50,8 @@ def main(
     except OSError as problem:
         # A set-up touches many files; what no step foresaw is still said in a sentence.
         what = f"{problem.filename}: {problem.strerror}" if problem.filename else str(problem)
-        error = SetupError(f"The set-up stopped: {what}.", hint="Mend that and run the same command again.")
-        return show(error, as_json=as_json)
+        stopped = SetupError(f"The set-up stopped: {what}.", hint="Mend that and run the same command again.")
+        return show(stopped, as_json=as_json)
     hand_over(stamp.bubblewrap, arguments)
     return int(ExitCode.DONE)
 
