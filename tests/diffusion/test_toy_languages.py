@@ -9,10 +9,11 @@ Both by full-sequence and by block diffusion, with the loop, the losses and the 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
+from jaxtyping import config
 from torch import Tensor, nn
 
 from agentic_diffusion.diffusion.attention import block_ids, clean_noised_mask
@@ -29,6 +30,7 @@ from agentic_diffusion.diffusion.masked import (
 from agentic_diffusion.diffusion.reverse import (
     AncestralSampler,
     Conditioning,
+    ConfidenceSampler,
     Sampler,
     ThresholdSampler,
     denoise,
@@ -44,6 +46,14 @@ SAMPLES = 200
 
 def generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture(autouse=True)
+def _unchecked_shapes() -> Iterator[None]:
+    """The shapes are checked by the other tests; here, thousands of calls later, the checks would double the time."""
+    config.update("jaxtyping_disable", True)
+    yield
+    config.update("jaxtyping_disable", False)
 
 
 class ToyModel(nn.Module):
@@ -112,7 +122,7 @@ def fit(model: ToyModel, data: Tensor, context: Tensor | None, block: int | None
     source: ShuffledBatches[Batch] = ShuffledBatches(
         len(data), 64, 0, lambda rows: (data[rows], None if context is None else context[rows])
     )
-    settings = TrainingSettings(steps=steps, learning_rate=6e-3, warmup_steps=20, ema_decay=0.98)
+    settings = TrainingSettings(steps=steps, learning_rate=6e-3, warmup_steps=20, ema_decay=0.95)
     result = train(model, source, full_loss if block is None else block_loss(block), settings)  # type: ignore[arg-type]
     assert result.ema is not None
     weights = dict(model.named_parameters())
@@ -164,14 +174,16 @@ def test_brackets_become_balanced(block: int | None) -> None:
     every = torch.tensor(list(itertools.product((0, 1), repeat=8)))
     language = every[balanced(every)]
     assert len(language) == 14
+    model, surest = ToyModel(3, with_context=False), ConfidenceSampler()
     # Many small steps: two brackets revealed in one step are drawn independently of each other.
-    model, sampler = ToyModel(3, with_context=False), AncestralSampler(top_p=0.95)
-    before = write(model, 8, None, block, sampler, slowness=6)
+    faithful = AncestralSampler(top_p=0.95)
+    before = write(model, 8, None, block, surest)
     fit(model, language.repeat(64, 1), None, block, steps=300)
-    after = write(model, 8, None, block, sampler, slowness=6)
+    after, drawn = write(model, 8, None, block, surest), write(model, 8, None, block, faithful, slowness=8)
     assert balanced(before).double().mean() < 0.3
     assert balanced(after).double().mean() >= 0.9
-    assert len(after[balanced(after)].unique(dim=0)) >= 12  # it learned the language, not one text by heart
+    assert balanced(drawn).double().mean() >= 0.8
+    assert len(drawn[balanced(drawn)].unique(dim=0)) >= 12  # the language, not one text by heart
 
 
 @pytest.mark.parametrize("block", [None, 3])

@@ -49,8 +49,8 @@ class Checkpoint:
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], *, kind: str, config: Mapping[str, object]) -> str:
     """Write a file atomically and give its SHA-256 (of the whole file, as `checksum` does).
 
-    Tensors are copied to memory of their own, since safetensors refuses tied weights and views. Raises what `resources.atomic_write` raises for a place
-    that cannot be written.
+    Tensors are copied to memory of their own, since safetensors refuses tied weights and views. Raises what
+    `resources.atomic_write` raises for a place that cannot be written.
     """
     ready = {name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()}
     header = {"kind": kind, "config": config, "sha256": _content_checksum(ready, kind, config)}
