@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from small_checkout import Checkout, end, make_checkout
 from tiny_model import GGUF, HUB, TinyModel, manifest_text
 
 from agentic_diffusion.installer import layout, manifest
@@ -81,3 +82,11 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         yield folder
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.fixture
+def small(tmp_path: Path, tiny: TinyModel) -> Iterator[Checkout]:
+    """The small project in a fresh clone, and the machine around it."""
+    made = make_checkout(tmp_path, tiny)
+    yield made
+    end(made)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agentic_diffusion.foundation.resources import home
+from agentic_diffusion.installer import manifest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +41,11 @@ class Layout:
     def marker(self) -> Path:
         """Written into the environment when it is complete, so that it goes with it."""
         return self.venv / "agd-environment.json"
+
+    @property
+    def manifest(self) -> Path:
+        """What may be fetched."""
+        return self.root / "src/agentic_diffusion/installer/manifest.toml" if self.root else manifest.SHIPPED
 
     @property
     def tools(self) -> Path:

@@ -10,7 +10,6 @@ import json
 import shutil
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 from agentic_diffusion.foundation import config, events
 from agentic_diffusion.foundation.resources import atomic_write, format_size, home, writable_home
@@ -33,13 +32,11 @@ class Request:
     """Parts: core, dev, torch, sandbox, model."""
     offline: bool = False
     """Whether the network is forbidden."""
-    manifest: Path = manifests.SHIPPED
-    """What may be fetched."""
 
 
 def plan_for(layout: Layout, request: Request) -> tuple[Plan, Actions]:
     """Gather the facts and plan, changing nothing; an unfinished step counts as not done."""
-    manifest = manifests.load(request.manifest)
+    manifest = manifests.load(layout.manifest)
     entry = manifest.model()
     source = config.load().section(ModelSettings).source
     probe = probing.probe(layout, entry, wanted=request.wanted, offline=request.offline, model_source=source)
