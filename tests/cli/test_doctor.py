@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agentic_diffusion.cli import checks, doctor, models
+from agentic_diffusion.cli import checks, doctor, models, setup
 from agentic_diffusion.foundation.errors import UsageError
 
 
@@ -123,3 +123,19 @@ def test_models_are_listed_verified_and_found(empty_home: Path, capsys: pytest.C
 
     assert called(models.app, "verify") == 1
     assert "it is not at" in capsys.readouterr().err
+
+
+def test_set_up_of_an_installed_package_is_shown_and_undone(
+    empty_home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AGD_MODEL_SOURCE", raising=False)
+    assert called(setup.app, "--dry-run") == 0
+    assert "model: SmolLM2-135M-Instruct" in capsys.readouterr().out
+    assert not empty_home.exists()
+
+    (empty_home / "models" / "x").mkdir(parents=True)
+    assert called(setup.uninstall_app) == 0
+    assert "nothing to remove" in capsys.readouterr().err
+    assert called(setup.uninstall_app, "--models") == 0
+    assert f"removed {empty_home}/models (" in capsys.readouterr().err
+    assert not (empty_home / "models").exists()
