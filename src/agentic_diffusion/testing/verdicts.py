@@ -91,8 +91,17 @@ def read(suite: Suite, candidate: str, program: Program, reply: dict[str, Any] |
         found = _Reading(suite, program).read(reply)
     except _OpaqueValueError:
         return None
-    except (_FakedReportError, values.ForeignValueError, KeyError, ValueError, TypeError, IndexError) as error:
-        return _faked(candidate, suite, tier, str(error))
+    except (
+        _FakedReportError,
+        values.ForeignValueError,
+        KeyError,
+        ValueError,
+        TypeError,
+        IndexError,
+        RecursionError,
+    ) as error:
+        meant = isinstance(error, _FakedReportError | values.ForeignValueError)
+        return _faked(candidate, suite, tier, str(error) if meant else "a report cannot be read")
     if program.planted is not None:
         planted = found.pop(program.planted)
         if planted.status == "passed":
@@ -194,7 +203,7 @@ class _Reading:
             case=self._case(self.order[0] if number is None else number),
             status=status.get(kind, "error"),
             message="the case did not end in time" if kind == "CaseTimeout" else values.shorten(text),
-            error_type=kind,
+            error_type=str(kind),
             line=line if isinstance(line, int) else None,
             seconds=float(seconds),
         )
