@@ -79,6 +79,8 @@ class DecodeSettings:
             raise ConfigError(
                 f"max_new_tokens is {self.max_new_tokens}; at least one token is needed.", hint="use 64 to 512."
             )
+        if not 0 <= self.seed < 1 << 64:
+            raise ConfigError(f"The seed {self.seed} is out of range.", hint="use a whole number from 0 to 2**64 - 1.")
 
 
 @dataclass(frozen=True)
@@ -209,7 +211,9 @@ class BlockDecoder:
         block, count = self.settings.block, len(prompts)
         device = self.parent.device
         longest = max(len(prompt) for prompt in prompts)
-        width = longest + self.settings.max_new_tokens + block + 1
+        # A row ends up to a block behind its limit and stays in the batch for a while; mode `verify` then still lays
+        # out a draft and the block that follows it.
+        width = longest + self.settings.max_new_tokens + 3 * block
         tokens = torch.zeros(count, width, dtype=torch.long, device=device)
         for row, prompt in enumerate(prompts):
             tokens[row, : len(prompt)] = torch.tensor(prompt, device=device)
@@ -247,6 +251,8 @@ class BlockDecoder:
             return
         packing, clean = pack_clean(rows.cached, length)
         self.parent.forward(self.parent.embed(rows.tokens[clean.rows, clean.positions]), packing, cache)
+        self.counts.forwards += 1
+        self.counts.row_forwards += int((length > 0).sum())
         rows.cached = rows.known - 1
 
     def _forward(self, rows: _Rows, cache: Cache) -> None:

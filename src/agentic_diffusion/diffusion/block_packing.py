@@ -50,25 +50,29 @@ def pack_block(known: Int[Tensor, " B"], cached: Int[Tensor, " B"], block: int) 
     end = known + block - 2
     limit_noised, limit_clean = end[noised.rows], clean.positions
     longest = block + int(clean.offsets.max()) + 1 if len(clean.rows) else block
-    return _packing(noised, clean, (limit_noised, limit_clean), block, longest), clean
+    return _packing(noised, clean, (limit_noised, limit_clean), (len(known), block, longest)), clean
 
 
 def pack_clean(cached: Int[Tensor, " B"], length: Int[Tensor, " B"]) -> tuple[Packing, Segments]:
-    """Pack `length` clean tokens a row from position `cached` on: the parent itself, no noised token."""
+    """Pack `length` clean tokens a row (some rows may have none) from position `cached` on: the parent itself."""
     clean = segments(cached, length)
     none = Segments(clean.rows[:0], clean.positions[:0], clean.offsets[:0])
     longest = int(length.max())
-    return _packing(none, clean, (none.positions, clean.positions), 0, longest), clean
+    return _packing(none, clean, (none.positions, clean.positions), (len(cached), 0, longest)), clean
 
 
 def _packing(
-    noised: Segments, clean: Segments, limits: tuple[Int[Tensor, " A"], Int[Tensor, " C"]], block: int, longest: int
+    noised: Segments,
+    clean: Segments,
+    limits: tuple[Int[Tensor, " A"], Int[Tensor, " C"]],
+    layout: tuple[int, int, int],
 ) -> Packing:
+    """Lay the segments out for attention; `layout` is B, the noised tokens a row and Q. A row may have no token."""
+    batch, block, longest = layout
     rows = torch.cat((noised.rows, clean.rows))
     positions = torch.cat((noised.positions, clean.positions))
     padded = torch.cat((noised.rows * longest + noised.offsets, clean.rows * longest + block + clean.offsets))
     limit = torch.cat(limits)
-    batch = int(rows.max()) + 1
     seen = int(limit.max()) + 1
     # Padding queries look at slot 0: a softmax over nothing would be NaN. Nobody reads what they compute.
     table = torch.zeros(batch * longest, dtype=limit.dtype, device=limit.device).index_copy_(0, padded, limit)
