@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import secrets
+from pathlib import Path
+
 import pytest
 
 from agentic_diffusion.foundation.errors import ConfigError, UsageError
 from agentic_diffusion.foundation.sandbox import Limits, Sandbox
 from agentic_diffusion.foundation.sandbox.base import MIB
+from agentic_diffusion.foundation.sandbox.unsafe import Unsafe
 from agentic_diffusion.testing.execution import Pace, confirm, inline_suite, judge, make_suite
 
 PACE = Pace(cpu_seconds=0.5, wall_seconds=1.5)
@@ -110,6 +115,27 @@ def test_bombs(every_sandbox: Sandbox) -> None:
     assert {label for label, status in told.items() if status not in BOMBS[label][1]} == set(), told
     assert not any(verdict.ok for verdict in bombs)
     assert [verdict.message for verdict in good] == [""] * len(BOMBS)
+
+
+def test_a_daemon_where_nobody_may_sweep() -> None:
+    """Without a sandbox a worker must not kill "everybody", so it is replaced; the warden then ends what was left."""
+    marker = secrets.token_hex(8)
+    code = f"import time; time.sleep(60) # {marker}"
+    leaving = (
+        "import os, sys\n"
+        "def f(x):\n"
+        "    if os.fork() == 0:\n"
+        "        os.setsid()\n"
+        f"        os.execv(sys.executable, [sys.executable, '-I', '-S', '-c', {code!r}])\n"
+        "    return x + 4\n"
+    )
+    found = judge(SUITE, [GOOD, leaving, GOOD], Unsafe(), LIMITS, pace=PACE)
+    assert [verdict.ok for verdict in found] == [True, True, True]
+    left = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            left += [entry.name] if marker.encode() in (entry / "cmdline").read_bytes() else []
+    assert left == []
 
 
 def test_the_line_of_an_endless_loop_is_known(sandbox: Sandbox) -> None:

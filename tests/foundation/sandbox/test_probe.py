@@ -117,3 +117,12 @@ def test_the_doctor_gets_a_row_a_tier() -> None:
 def test_limits_are_checked(name: str, value: float) -> None:
     with pytest.raises(ConfigError, match=f"The sandbox limit {name} is"):
         Limits().having(**{name: value})
+
+
+def test_the_security_page_speaks_of_everything() -> None:
+    page = (Path(__file__).parents[3] / "SECURITY.md").read_text()
+    rows = {line.split("|")[1].strip(): line for line in page.splitlines() if line.startswith("| ")}
+    assert set(COVER_KEYS) <= rows.keys()
+    for key, text in Unsafe().covers.items():
+        # what the table admits for tier "none" is what the tier says of itself, and the other way round
+        assert rows[key].rstrip("| ").endswith("**not covered**") == (text == "not covered"), key

@@ -15,8 +15,6 @@ import time
 from pathlib import Path
 
 MOUNT = Path("/sys/fs/cgroup")
-PID_RESERVE = 6
-"""The sandbox's own processes (two of bubblewrap, one helper) and those that are just going."""
 
 
 class ControlGroup:
@@ -90,7 +88,7 @@ def create(
             if not folder.exists():
                 folder.mkdir()
             folders[controller] = folder
-        _limit(folders["pids"], "pids.max", processes + PID_RESERVE)
+        _limit(folders["pids"], "pids.max", processes)
         unified = (folders["memory"] / "memory.max").exists()
         _limit(folders["memory"], "memory.max" if unified else "memory.limit_in_bytes", memory_bytes)
     except OSError:

@@ -20,15 +20,21 @@ import select
 import signal
 import sys
 import time
-from pathlib import Path
-from typing import Any
 
-from agentic_diffusion.foundation.sandbox import cgroup, kernel
+from agentic_diffusion.foundation.sandbox import kernel
 
 POLL = 0.02
 """Seconds between two looks at memory, processes and disk."""
 HIGH = 64
 """Descriptors that the program must not see are moved above this number."""
+PID_RESERVE = 6
+"""Processes of the sandbox's own (two of bubblewrap, one helper), and those that are just going."""
+# This process has to start quickly, so what is not needed is not loaded.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from agentic_diffusion.foundation.sandbox.cgroup import ControlGroup
 
 
 def main(settings_fd: int, control_fd: int, result_fd: int) -> None:
@@ -54,10 +60,14 @@ class Warden:
         self.killed_by: str | None = None
         self.stopped = False
         self.peak = 0
-        self.group = None
+        self.group: ControlGroup | None = None
         if settings["control_group"]:
+            from agentic_diffusion.foundation.sandbox import cgroup
+
             self.group = cgroup.create(
-                f"agd-{os.getpid()}", processes=self.limits["processes"], memory_bytes=self.limits["memory_bytes"]
+                f"agd-{os.getpid()}",
+                processes=self.limits["processes"] + PID_RESERVE,
+                memory_bytes=self.limits["memory_bytes"],
             )
 
     def watch(self) -> dict[str, Any]:
@@ -187,7 +197,7 @@ class Warden:
             child = json.loads(first)["child-pid"]
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 # within its own user namespace the program's tasks are counted from zero
-                top = self.limits["processes"] + cgroup.PID_RESERVE
+                top = self.limits["processes"] + PID_RESERVE
                 resource.prlimit(child, resource.RLIMIT_NPROC, (top, top))
             if self.group is not None:
                 with contextlib.suppress(ProcessLookupError):
@@ -232,7 +242,7 @@ class Warden:
         if memory > self.limits["memory_bytes"]:
             return "memory"
         # a second line behind RLIMIT_NPROC or the group, so it may not be the tighter one
-        if len(family) > self.limits["processes"] + 2 * cgroup.PID_RESERVE:
+        if len(family) > self.limits["processes"] + 2 * PID_RESERVE:
             return "processes"
         scratch = self.settings["scratch"]
         if scratch and looks % 3 == 0 and folder_size(scratch) > self.limits["scratch_bytes"]:
@@ -323,7 +333,8 @@ def folder_size(folder: str) -> int:
 
 def _text(path: str) -> str | None:
     try:
-        return Path(path).read_text(encoding="utf-8", errors="replace")
+        with open(path, encoding="utf-8", errors="replace") as stream:  # noqa: PTH123  (hot loop)
+            return stream.read()
     except OSError:
         return None
 
