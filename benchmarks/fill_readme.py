@@ -139,23 +139,17 @@ def conversion(data: dict[str, Any]) -> str:
 
 
 def sandbox(data: dict[str, Any]) -> str:
-    """Programs and candidates a second, by tier."""
+    """Candidates a second by tier and way, beside a plain process for each."""
     rows = [
         (
-            row["tier"],
-            f"{row['start_milliseconds']:.0f} ms",
-            f"{row['programs_per_second']:.1f}",
-            f"{row['candidates_per_second']:.0f}",
+            row["way"],
+            f"{row['per_second']:.0f}",
+            f"{row['wall_milliseconds']:.1f} ms",
+            f"{row['cpu_milliseconds']:.1f} ms",
         )
         for row in data["rows"]
     ]
-    head = (
-        "tier",
-        "start of one sandbox",
-        "programs/s, each in a sandbox of its own",
-        "candidates/s, one worker, a fork each",
-    )
-    return table(head, rows)
+    return table(("way", "candidates/s", "wall time each", "processor time each"), rows)
 
 
 def suite_times(data: dict[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """What a first run costs: time by step and disk, from an empty folder, an empty cache and no model.
 
-    python benchmarks/first_run.py [--keep FOLDER]
+    python benchmarks/first_run.py [--keep FOLDER] [--out benchmarks/results/first_run.json]
 
 Clones the committed state of this checkout into a fresh folder and sets it up there, with uv's cache and the data
 folder inside that folder, so that nothing of an earlier run helps. Prints a table in Markdown.
@@ -20,6 +20,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
+from results import write_result  # noqa: E402 - beside this file
+
 from agentic_diffusion.foundation.resources import format_size  # noqa: E402 - from the checkout, nothing is installed
 from agentic_diffusion.installer.fetch import tree_size  # noqa: E402
 
@@ -31,15 +33,16 @@ def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--keep", type=Path, help="work in this folder, which must not exist, and leave it")
+    parser.add_argument("--out", type=Path, help="write the figures to this result file, too")
     options = parser.parse_args()
     if options.keep:
         options.keep.mkdir(parents=True)
-        return measure(options.keep.absolute())
+        return measure(options.keep.absolute(), options.out)
     with tempfile.TemporaryDirectory(prefix="agd-first-run-") as folder:
-        return measure(Path(folder))
+        return measure(Path(folder), options.out)
 
 
-def measure(folder: Path) -> int:
+def measure(folder: Path, out: Path | None) -> int:
     """Set up in `folder` and print the table; the exit code of the set-up."""
     checkout = folder / "checkout"
     subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(checkout)], check=True)
@@ -52,8 +55,10 @@ def measure(folder: Path) -> int:
     seconds = time.monotonic() - started
     sys.stderr.write(setup.stderr)
     print("| step | seconds | result |\n|---|---|---|")
+    steps, disk = [], {}
     for line in setup.stderr.splitlines():
         if match := STEP.match(line):
+            steps.append({"step": match["name"], "seconds": float(match["seconds"])})
             print(f"| {match['name']} | {match['seconds']} | {match['result'].replace(str(folder), '...')} |")
     print(f"| all of `./agd setup` | {seconds:.1f} | exit code {setup.returncode} |")
     warm = []
@@ -71,7 +76,10 @@ def measure(folder: Path) -> int:
         ("everything", folder),
     ):
         size = tree_size(place) if place else tree_size(folder) - tree_size(folder / "home")
+        disk[name] = size
         print(f"| {name} | {format_size(size)} |")
+    if setup.returncode == 0:
+        write_result(out, "first_run", steps, total_seconds=seconds, warm_seconds=min(warm), disk_bytes=disk)
     return setup.returncode
 
 
