@@ -90,11 +90,17 @@ class Adapter:
     def from_tensors(cls, shape: LlamaShape, tensors: dict[str, Tensor], *, origin: str) -> Adapter:
         """Build from named tensors; raises ModelFileError when one is missing or does not fit the parent."""
         layers = []
+        depth = 1 + max((int(name.split(".")[1]) for name in tensors if name.startswith("layers.")), default=-1)
+        if depth > shape.layers:
+            raise ModelFileError(
+                f"The adapter {origin} is for {depth} layers, this parent has {shape.layers}.",
+                hint="use the adapter together with the model that it was trained on.",
+            )
         for index in range(shape.layers):
             maps = {}
             for part, (rows, columns) in part_shapes(shape).items():
                 a, b = tensors.get(f"layers.{index}.{part}.a"), tensors.get(f"layers.{index}.{part}.b")
-                if a is None or b is None or a.shape[1] != columns or b.shape[0] != rows or a.shape[0] != b.shape[1]:
+                if a is None or b is None or a.shape != (len(a), columns) or b.shape != (rows, len(a)):
                     raise ModelFileError(
                         f"The adapter {origin} does not fit this parent: layer {index}, part {part}.",
                         hint="use the adapter together with the model that it was trained on.",

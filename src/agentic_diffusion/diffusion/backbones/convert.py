@@ -150,8 +150,14 @@ def _write_weights(reader: GGUFReader, config: dict[str, Any], path: Path) -> No
 
     tensors: dict[str, NDArray[np.uint16]] = {}
     for tensor in reader.tensors:
-        weight = dequantize(tensor.data, tensor.tensor_type).astype(np.float32, copy=False)
         name = _stock_name(tensor.name)
+        try:
+            weight = dequantize(tensor.data, tensor.tensor_type).astype(np.float32, copy=False)
+        except NotImplementedError as problem:
+            raise ModelFileError(
+                f"The GGUF holds {tensor.name} as {tensor.tensor_type.name}, which cannot be de-quantised here.",
+                hint="use a file of another quantisation, such as Q8_0 or Q4_1.",
+            ) from problem
         if name.endswith(("q_proj.weight", "k_proj.weight")):
             heads = config["num_attention_heads" if "q_proj" in name else "num_key_value_heads"]
             weight = _half_split_rotary(weight, heads)

@@ -81,7 +81,7 @@ class LlamaShape:
                 epsilon=float(raw["rms_norm_eps"]),
                 eos_id=raw["eos_token_id"],
             )
-        except (OSError, ValueError, KeyError) as problem:
+        except (OSError, ValueError, KeyError, TypeError) as problem:
             raise ModelFileError(
                 f"The folder {folder} holds no readable config.json of a Llama-type model: {problem}.",
                 hint="run `agd setup` to fetch the default model, or name a folder that has config.json.",
@@ -311,6 +311,15 @@ def _check_shapes(shape: LlamaShape, weights: dict[str, Tensor], path: Path) -> 
     }
     for index in range(shape.layers):
         expected |= {f"model.layers.{index}.{name}.weight": size for name, size in parts.items()}
+    if "lm_head.weight" in weights:
+        expected["lm_head.weight"] = (shape.vocabulary, shape.width)
+    # Biases and the like would change what the model says; the table of the rotary embedding is computed here.
+    foreign = [name for name in weights if name not in expected and not name.endswith(".rotary_emb.inv_freq")]
+    if foreign:
+        raise ModelFileError(
+            f"The weights {path} hold {foreign[0]}, which this Llama class does not have.",
+            hint="use a model of the plain Llama type, such as the default one (`agd models list`).",
+        )
     for name, size in expected.items():
         found = tuple(weights[name].shape) if name in weights else None
         if found != size:
