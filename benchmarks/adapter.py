@@ -126,9 +126,8 @@ def main() -> int:
                 "tokens_per_second": round(tally.tokens / tally.seconds, 1),
             }
         )
-    print(
-        "| mode | tokens/forward | agrees token by token | equal texts | passed | 95 % interval |\n|---|---|---|---|---|---|"
-    )
+    print("| mode | tokens/forward | agrees token by token | equal texts | passed | 95 % interval |")
+    print("|---|---|---|---|---|---|")
     for row in table:
         low, high = row["interval"]
         print(

@@ -26,9 +26,9 @@ from agentic_diffusion.diffusion.block_packing import pack_clean
 from agentic_diffusion.domains.code.tokenizer import CodeTokenizer
 from agentic_diffusion.installer import models
 
-PROSE = """Diffusion models add noise to data and learn to take it away again. For text the noise is a mask: tokens vanish
-one by one until none is left, and the model writes them back, the surest first. A program written this way can be
-checked: its tests say whether it is right, and where it is not, the mask returns to that place."""
+PROSE = """Diffusion models add noise to data and learn to take it away again. For text the noise is a mask: tokens
+vanish one by one until none is left, and the model writes them back, the surest first. A program written this way can
+be checked: its tests say whether it is right, and where it is not, the mask returns to that place."""
 CODE = '''def merge(first, second):
     """Merge two sorted lists into one."""
     result = []
