@@ -1,5 +1,7 @@
 # Short names for the usual commands; each calls the launcher. `just` alone lists them.
 
+set positional-arguments
+
 _list:
     @just --list
 
@@ -9,7 +11,7 @@ setup:
 
 # run the tests; arguments go to pytest
 test *arguments:
-    ./agd dev test {{ arguments }}
+    ./agd dev test "$@"
 
 # hold the docs against the code and the measured results
 test-docs:
@@ -17,7 +19,7 @@ test-docs:
 
 # write a function: just generate "Write a function ..." --test "assert ..."
 generate *arguments:
-    ./agd generate {{ arguments }}
+    ./agd generate "$@"
 
 # look at this machine
 doctor:

@@ -4,7 +4,8 @@
     python docs/make_picture.py --model FOLDER --adapter FILE
     python docs/make_picture.py --capture             benchmarks/results/main_command.json, by ./agd itself
 
-The picture is a real decoding, greedy, in mode denoise: frames of `cli.show`, evenly spaced from all masked to done.
+The picture is a real decoding in mode denoise, of the first candidate that passes the tests: frames of `cli.show`,
+evenly spaced from all masked to done.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ from agentic_diffusion.diffusion.block_decoder import DecodeSettings, Sample, St
 from agentic_diffusion.domains.code import languages
 from agentic_diffusion.domains.code.tokenizer import CodeTokenizer
 from agentic_diffusion.foundation.resources import atomic_write
+from agentic_diffusion.foundation.sandbox import choose
 from agentic_diffusion.foundation.settings import ModelSettings
+from agentic_diffusion.testing.execution import judge
 from agentic_diffusion.testing.suite import load_suite
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -39,6 +42,8 @@ PICTURE = ROOT / "docs" / "images" / "denoising.svg"
 COMMAND = re.compile(r"^\./agd generate .*$", re.MULTILINE)
 WIDTH = 88
 FRAMES = 6
+ATTEMPTS = 20
+"""Candidates that are tried until one passes."""
 THEME = TerminalTheme(
     (22, 27, 34),
     (201, 209, 217),
@@ -90,16 +95,29 @@ def load(model: Path | None, adapter: Path) -> Coder:
 
 
 def denoising(coder: Coder, words: list[str], threshold: float) -> tuple[str, Sample, list[StepView]]:
-    """The opening of the program, its greedy denoising and every view of it; the last one is the finished text."""
+    """The opening of the program, the first denoising that passes the tests, and every view of it.
+
+    The greedy one comes first, then samples; the last view is the finished text. Ends the script if none passes.
+    """
     suite = load_suite(ROOT / words[words.index("--tests") + 1])
-    request = GenerationRequest(prompt=words[1], suite=suite)
-    prompt = build_prompt(request, languages.get("python"), coder.tokenizer)
-    settings = DecodeSettings(threshold=threshold, stop_tokens=(coder.tokenizer.fence_id,))
-    views: list[StepView] = []
-    (sample,) = coder.decoder(settings).decode([prompt.tokens], [0], observe=views.append)
-    nothing = [None] * settings.block
-    views = [StepView([0], [[]], [nothing], [[0.0] * settings.block]), *views[:-1]]
-    return prompt.opening, sample, [*views, StepView([0], [sample.tokens], [[]], [[]])]
+    python = languages.get("python")
+    prompt = build_prompt(GenerationRequest(prompt=words[1], suite=suite), python, coder.tokenizer)
+    sandbox = choose()
+    for stream in range(ATTEMPTS):
+        settings = DecodeSettings(
+            threshold=threshold,
+            temperature=0.7 if stream else 0.0,
+            top_p=0.95,
+            stop_tokens=(coder.tokenizer.fence_id,),
+        )
+        views: list[StepView] = []
+        (sample,) = coder.decoder(settings).decode([prompt.tokens], [stream], observe=views.append)
+        program = python.extract(prompt.opening + coder.tokenizer.decode(sample.tokens))
+        if judge(suite, [program], sandbox)[0].ok:
+            masked = StepView([stream], [[]], [[None] * settings.block], [[0.0] * settings.block])
+            done = StepView([stream], [sample.tokens], [[]], [[]])
+            return prompt.opening, sample, [masked, *views[:-1], done]
+    raise SystemExit(f"none of {ATTEMPTS} candidates passes {suite.origin}")
 
 
 def evenly(count: int, frames: int) -> list[int]:
@@ -125,7 +143,9 @@ def draw(coder: Coder, opening: str, sample: Sample, views: list[StepView]) -> s
         view = views[place]
         tokens = len(view.committed[0])
         done = place == len(views) - 1
-        title = "all masked" if place == 0 else f"forward {place}: {tokens} tokens known" + ", done" * done
+        title = (
+            "all masked" if place == 0 else f"forward {place}: {tokens} tokens known" + ", tests passed" * done
+        )
         text = Text(opening, style="bright_black") + coloured(view, sample, coder.tokenizer)
         parts += [Text(title, style="bold blue"), Padding(text, (0, 0, 1, 2))]
     key = Text("confidence of a token: ", style="bright_black")

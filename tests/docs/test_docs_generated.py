@@ -13,6 +13,7 @@ reference = script("docs/make_reference.py")
 figures = script("benchmarks/fill_readme.py")
 training = script("benchmarks/adapter_training.py")
 times = script("benchmarks/suite_times.py")
+picture = script("docs/make_picture.py")
 
 
 @pytest.mark.parametrize("page", reference.pages(), ids=name)
@@ -116,3 +117,24 @@ def test_times_are_summed_by_folder(tmp_path):
         {"part": "tests/diffusion", "tests": 2, "seconds": 5.0},
         {"part": "tests", "tests": 1, "seconds": 1.0},
     ]
+
+
+@pytest.mark.parametrize(("count", "frames"), [(2, 6), (6, 6), (33, 6), (1, 6), (100, 2)])
+def test_frames_of_the_picture_run_from_first_to_last_without_repeats(count, frames):
+    places = picture.evenly(count, frames)
+    assert places[0] == 0
+    assert places[-1] == count - 1
+    assert len(set(places)) == len(places) == min(count, frames)
+
+
+def test_the_picture_shows_the_main_command_of_the_readme():
+    words = picture.main_command()
+    assert words[0] == "generate"
+    assert (ROOT / words[words.index("--tests") + 1]).is_file()
+
+
+def test_the_picture_is_a_whole_denoising():
+    text = picture.PICTURE.read_text(encoding="utf-8").replace("&#160;", " ")
+    assert "all masked" in text
+    assert "tests passed" in text
+    assert "def" in text
