@@ -130,6 +130,16 @@ def adapter_training(data: dict[str, Any]) -> str:
     return table(("", "value"), rows)
 
 
+def batch_invariance(data: dict[str, Any]) -> str:
+    """How many texts are equal in a batch of one and of eight, in float32, sampled."""
+    (row,) = data["rows"]
+    rows = [
+        ("texts equal in batches of 1 and of 8", f"{row['equal']} of {row['texts']}"),
+        ("largest difference of logits", f"{row['largest_logit_difference']:.1e}"),
+    ]
+    return table(("in float32, temperature 0.7", "value"), rows)
+
+
 def conversion(data: dict[str, Any]) -> str:
     """What the converted model gives beside a GGUF runtime on the same file."""
     rows = [
@@ -169,6 +179,7 @@ def main_command(data: dict[str, Any]) -> str:
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "adapter": adapter,
     "adapter_training": adapter_training,
+    "batch_invariance": batch_invariance,
     "conversion": conversion,
     "first_run": first_run,
     "main_command": main_command,

@@ -143,9 +143,7 @@ def draw(coder: Coder, opening: str, sample: Sample, views: list[StepView]) -> s
         view = views[place]
         tokens = len(view.committed[0])
         done = place == len(views) - 1
-        title = (
-            "all masked" if place == 0 else f"forward {place}: {tokens} tokens known" + ", tests passed" * done
-        )
+        title = "all masked" if place == 0 else f"forward {place}: {tokens} tokens known" + ", tests passed" * done
         text = Text(opening, style="bright_black") + coloured(view, sample, coder.tokenizer)
         parts += [Text(title, style="bold blue"), Padding(text, (0, 0, 1, 2))]
     key = Text("confidence of a token: ", style="bright_black")
