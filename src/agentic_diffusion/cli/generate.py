@@ -108,6 +108,7 @@ def generate(
     suite = _suite(tests or [], test or [])
     request = _request(text, suite, settings, candidates, seed)
     _check_target(out)
+    _check_terminal(show=show)
     sandbox = _sandbox(settings.section(SandboxSettings), suite, unsafe=unsafe_no_sandbox)
     result = _run(request, sandbox, settings, show=show)
     _deliver(result, out, as_json=as_json)
@@ -177,6 +178,14 @@ def _check_target(out: Path | None) -> None:
         raise UsageError(f"The output file {out} {kind}.", hint="name a file in a folder that exists.")
 
 
+def _check_terminal(*, show: bool) -> None:
+    """Refuse to draw where nothing can be drawn."""
+    if show and not sys.stderr.isatty():
+        raise UsageError(
+            "--show draws in a terminal, and stderr is none.", hint="leave --show out, or run in a terminal."
+        )
+
+
 def _sandbox(settings: SandboxSettings, suite: Suite | None, *, unsafe: bool) -> Sandbox | None:
     """The sandbox that will judge, after a look at whether the tests can fail at all."""
     if suite is None:
@@ -197,10 +206,11 @@ def _run(
     request: GenerationRequest, sandbox: Sandbox | None, settings: config.Settings, *, show: bool
 ) -> GenerationResult:
     """Load the model, search, and keep the run in the store."""
-    from agentic_diffusion.codegen.coder import Coder
+    from agentic_diffusion.codegen.coder import ADAPTER, Coder
     from agentic_diffusion.codegen.generator import generate as search
 
-    coder = Coder.load(settings.section(ModelSettings))
+    adapter = None if request.decode.mode == "ar" else ADAPTER  # the parent alone writes in mode `ar`
+    coder = Coder.load(settings.section(ModelSettings), adapter=adapter)
     record = _Record.begin(settings.section(StoreSettings).url, request)
     try:
         with _view(coder.tokenizer, show=show) as view:
@@ -215,10 +225,6 @@ def _run(
 def _view(tokenizer: Any, *, show: bool) -> Any:
     if not show:
         return nullcontext(None)
-    if not sys.stderr.isatty():
-        raise UsageError(
-            "--show draws in a terminal, and stderr is none.", hint="leave --show out, or run in a terminal."
-        )
     from agentic_diffusion.cli.show import LiveView
 
     return LiveView(tokenizer)
@@ -289,7 +295,7 @@ class _Record:
             "row_forwards": result.row_forwards,
             "new_tokens": result.new_tokens,
             "candidates": result.drawn,
-            "peak_memory": peak_memory(),
+            "peak_memory_bytes": peak_memory(),
         }
         try:
             self._store.record_metrics(self._run, {name: float(value) for name, value in metrics.items()})

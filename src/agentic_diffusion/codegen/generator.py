@@ -117,6 +117,8 @@ class _Search:
         prompts, kept = [], []
         for start in starts:
             plan = self._plan(start) if start is not None else None
+            if plan is not None and not self._fits(plan):
+                plan = None
             tokens = plan.kept if plan is not None else []
             origin = "greedy" if temperature == 0 else "sample"
             if start is not None and plan is not None:
@@ -160,10 +162,18 @@ class _Search:
     def _plan(self, start: Candidate) -> RemaskPlan | None:
         verdict = start.verdict
         line = start.parse_line if start.parse_line is not None else (verdict.failure_line if verdict else None)
+        if line is not None:
+            text = self.prompt.opening + self.coder.tokenizer.decode(start.tokens)
+            line += _lines_before(start.program, text)
         evidence = "parse error" if start.parse_line is not None else "traceback"
         return plan_remask(
             start.tokens, start.confidences, self.prompt.opening, self.coder.tokenizer, line, evidence=evidence
         )
+
+    def _fits(self, plan: RemaskPlan) -> bool:
+        """Whether prompt, kept part and the longest answer stay within the model's context."""
+        longest = len(self.prompt.tokens) + len(plan.kept) + self.request.decode.max_new_tokens
+        return longest <= self.coder.parent.shape.context
 
     def _judge(self, fresh: list[Candidate]) -> Candidate | None:
         """Verdicts for the new candidates; the best of those that pass is confirmed."""
@@ -213,3 +223,9 @@ class _Search:
             tier=self.sandbox.tier if self.sandbox is not None and self.request.suite is not None else "not used",
             weights=self.coder.weights,
         )
+
+
+def _lines_before(program: str, text: str) -> int:
+    """How many lines of the answer `text` (prose, blank lines) stand before the program that was taken out of it."""
+    first = program.split("\n", 1)[0].strip()
+    return next((number for number, line in enumerate(text.splitlines()) if line.strip() == first), 0)

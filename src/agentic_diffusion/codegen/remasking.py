@@ -63,7 +63,6 @@ def _lines_of(pieces: Sequence[str], opening: str) -> list[int]:
     found = []
     for piece in pieces:
         # "\n    " opens the next line with its indentation; it is remasked together with what it indents.
-        begins_next = piece.startswith("\n") and piece.strip("\n") != ""
-        found.append(line + 1 if begins_next else line)
+        found.append(line + (piece.rstrip("\n").count("\n") if piece.startswith("\n") else 0))
         line += piece.count("\n")
     return found

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from agentic_diffusion.domains.code.tokenizer import CodeTokenizer, Prompt
     from agentic_diffusion.testing.suite import Suite
 
-_HEAD = re.compile(r"\w+")
+_HEAD = re.compile(r"def\s+(\w+)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +49,9 @@ class GenerationRequest:
             raise UsageError(
                 "The prompt holds a NUL character, so it is no text.", hint="give the prompt as UTF-8 text."
             )
+        # Bytes of an argument or of standard input that are not UTF-8 arrive as lone surrogates.
+        if any("\ud800" <= character <= "\udfff" for character in self.prompt):
+            raise UsageError("The prompt is not UTF-8 text.", hint="give the prompt as UTF-8 text.")
         if self.batch < 1 or (self.candidates is not None and self.candidates < 1):
             raise UsageError("At least one candidate is needed.", hint="use -n 8, or leave it out.")
         if not self.seconds > 0:
@@ -60,7 +63,7 @@ def build_prompt(request: GenerationRequest, language: Language, tokenizer: Code
     text = request.prompt.strip()
     name = function_name(request, language)
     if request.suite is not None:
-        example = first_assertion(request.suite)
+        example = first_assertion(request.suite, language)
         if example:
             text += f"\nYour code should pass this test:\n{example}"
     return tokenizer.chat(text, language=language.fences[0], opening=f"def {name}(" if name else "")
@@ -69,7 +72,8 @@ def build_prompt(request: GenerationRequest, language: Language, tokenizer: Code
 def function_name(request: GenerationRequest, language: Language) -> str | None:
     """The one function that prompt or tests name, else None."""
     signature = language.signature(request.prompt)
-    spoken: str | None = _HEAD.findall(signature)[1] if signature else None
+    head = _HEAD.search(signature) if signature else None
+    spoken = head[1] if head else None
     if request.suite is None:
         return spoken
     wanted = python_suite.wanted_names(python_suite.parse(request.suite.source))
@@ -78,7 +82,8 @@ def function_name(request: GenerationRequest, language: Language) -> str | None:
     return next(iter(wanted)) if len(wanted) == 1 else None
 
 
-def first_assertion(suite: Suite) -> str | None:
-    """The first one-line `assert` of the suite, shown to the model as an example."""
+def first_assertion(suite: Suite, language: Language) -> str | None:
+    """The first `assert` of the suite that stands whole on one line, shown to the model as an example."""
     lines = (line.strip() for line in suite.source.splitlines())
-    return next((line for line in lines if line.startswith("assert ") and len(line) < 200), None)
+    shown = (line for line in lines if line.startswith("assert ") and len(line) < 200)
+    return next((line for line in shown if language.parse_error(line) is None), None)

@@ -31,7 +31,7 @@ def _gguf_name(stock: str) -> str:
 
 
 def _interleaved(weight: np.ndarray, heads: int) -> np.ndarray:
-    """Rows of each head in the pairs of GGUF's rotary embedding: row i of the first half to 2i, its partner to 2i + 1."""
+    """Rows of each head in the pairs of GGUF's rotary embedding: row i of the first half, then its partner."""
     out = np.empty_like(weight)
     head = len(weight) // heads
     for row in range(len(weight)):

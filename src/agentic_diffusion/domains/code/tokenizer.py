@@ -77,6 +77,8 @@ class CodeTokenizer:
             text = self.decode(tokens[:end]).rstrip("\ufffd")
             pieces.append(text[len(shown) :])
             shown = text
+        if pieces:  # what no later token completes is shown as the replacement character that it decodes to
+            pieces[-1] += self.decode(tokens)[len(shown) :]
         return pieces
 
     def chat(self, request: str, *, language: str = "python", opening: str = "") -> Prompt:
