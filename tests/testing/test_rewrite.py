@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentic_diffusion.testing import rewrite, values, worker_cases
+from agentic_diffusion.testing import planting, rewrite, values, worker_cases
 from agentic_diffusion.testing.pytest_stub import approx
 
 LEAVES = (
@@ -111,7 +111,7 @@ def test_the_answer_is_not_in_a_sealed_program(answer: Any, seed: int) -> None:
     st.integers(0, 2**32),
 )
 def test_another_value_is_another(value: Any, seed: int) -> None:
-    other = rewrite.other_value(value, random.Random(seed))
+    other = planting.other_value(value, random.Random(seed))
     assert type(other) is type(value)
     assert other != value or abs(value) > 1e15
 
@@ -193,3 +193,30 @@ def test_one_more_case_is_planted(seed: int) -> None:
     assert sorted(program.owners) == [-1, 0, 1, 2, 3]
     assert program.owners[program.planted] == -1
     assert program.required[program.planted]
+
+
+@pytest.mark.parametrize(
+    ("assertion", "claims"),
+    [
+        ("f(1) == [2]", "f(1) == [2, "),
+        ("f(1) == g(2)", "f(1) == [g(2)]"),
+        ("f(1) == {1}", "f(1) == [{1}]"),
+        ("f(1) < g(2)", "g(2) < f(1)"),
+        ("f(1) is None", "f(1) is ..."),
+        ("f(1) in g(2)", "(f(1), 0) in [g(2)]"),
+        ("f(1) and g(2)", "not f(1)"),
+        ("f(1) != 2", "not f(1) != 2"),
+    ],
+)
+def test_what_is_planted_is_another_claim(assertion: str, claims: str) -> None:
+    program = rewrite.build(f"assert {assertion}", sealed=False, rng=random.Random(3), planted=True)
+    (number,) = program.required[program.planted or 0]
+    assert program.checks[number].source.startswith(claims)
+
+
+def test_another_claim_is_preferred_to_a_negation() -> None:
+    source = "assert f(1)\nassert f(2) != 3\ndef test_a():\n    assert f(4) == 5\nassert f(6)\n"
+    for seed in range(20):
+        program = rewrite.build(source, sealed=False, rng=random.Random(seed), planted=True)
+        assert program.planted is not None
+        assert program.checks[program.required[program.planted][-1]].source.startswith("f(4) == ")

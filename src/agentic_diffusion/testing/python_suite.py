@@ -83,6 +83,13 @@ def is_test_case(node: ast.ClassDef) -> bool:
     return any(ast.unparse(base).split(".")[-1].endswith("TestCase") for base in node.bases)
 
 
+def called_name(node: ast.stmt) -> str:
+    """The name of the function that a statement calls and does nothing else; "" for other statements."""
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and isinstance(node.value.func, ast.Name):
+        return node.value.func.id
+    return ""
+
+
 def check(tree: ast.Module, origin: str) -> None:
     """UsageError when the suite asks for what is not here, or tests nothing of the candidate, or holds no test."""
     for node in ast.walk(tree):
@@ -204,8 +211,7 @@ def _methods(node: ast.ClassDef) -> list[Unit]:
 def _is_case(node: ast.stmt, asserting: set[str]) -> bool:
     """An assertion, a block with assertions or an expected exception in it, or a call of an asserting function."""
     if isinstance(node, ast.Expr):
-        call = node.value
-        return isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in asserting
+        return called_name(node) in asserting
     if isinstance(node, ast.If) and "__name__" in ast.unparse(node.test):
         return False
     return isinstance(node, ast.Assert | ast.For | ast.While | ast.With | ast.Try | ast.If) and _asserts(node)

@@ -14,13 +14,11 @@ A failed assertion does not end its case inside the sandbox (only the outside kn
 from __future__ import annotations
 
 import ast
-import math
 import random
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from agentic_diffusion.testing import pytest_stub, python_suite
+from agentic_diffusion.testing import assertions, planting, python_suite
 
 CHECK, TRUTH, LEFT, RIGHT = "__agd_check__", "__agd_truth__", "__agd_left__", "__agd_right__"
 OPERATORS: dict[type[ast.cmpop], str] = {
@@ -34,24 +32,6 @@ OPERATORS: dict[type[ast.cmpop], str] = {
     ast.NotIn: "not in",
     ast.Is: "is",
     ast.IsNot: "is not",
-}
-_METHODS: dict[str, type[ast.cmpop]] = {
-    "assertEqual": ast.Eq,
-    "assertListEqual": ast.Eq,
-    "assertTupleEqual": ast.Eq,
-    "assertDictEqual": ast.Eq,
-    "assertSetEqual": ast.Eq,
-    "assertSequenceEqual": ast.Eq,
-    "assertMultiLineEqual": ast.Eq,
-    "assertNotEqual": ast.NotEq,
-    "assertLess": ast.Lt,
-    "assertLessEqual": ast.LtE,
-    "assertGreater": ast.Gt,
-    "assertGreaterEqual": ast.GtE,
-    "assertIn": ast.In,
-    "assertNotIn": ast.NotIn,
-    "assertIs": ast.Is,
-    "assertIsNot": ast.IsNot,
 }
 
 
@@ -100,7 +80,7 @@ def build(source: str, *, sealed: bool, rng: random.Random, planted: bool = Fals
     owner_of = [owners.get(id(unit), -1) for unit in units]
     false_one = -1
     if planted:
-        units, owner_of, false_one = _plant(units, owner_of, rng)
+        units, owner_of, false_one = planting.plant(units, owner_of, rng)
     rewriter = _Rewriter(sealed=sealed, rng=rng)
     futures = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
     program = Program(
@@ -134,8 +114,11 @@ def _add(
         program.required[len(program.owners) - 1] = rewriter.required_of.get(id(unit.node), ())
         return
     nodes = rewriter.statements([unit.node])
+    if isinstance(unit.node, ast.FunctionDef):
+        rewriter.required_by_name[unit.node.name] = rewriter.required_of[id(unit.node)]
     if number is not None:
-        program.required[number] = tuple(_certain(nodes))
+        called = python_suite.called_name(unit.node)
+        program.required[number] = rewriter.required_by_name.get(called, ()) if called else tuple(_certain(nodes))
     module = ast.Module(body=[*futures, *[node for node in nodes if node not in futures]], type_ignores=[])
     code = ast.unparse(ast.fix_missing_locations(module))
     program.sent["parts"].append({"case": number, "code": code})
@@ -148,6 +131,7 @@ class _Rewriter(ast.NodeTransformer):
         self.sealed, self.rng = sealed, rng
         self.checks: list[Check] = []
         self.required_of: dict[int, tuple[int, ...]] = {}
+        self.required_by_name: dict[str, tuple[int, ...]] = {}
 
     def statements(self, nodes: list[ast.stmt]) -> list[ast.stmt]:
         """The statements with every assertion in them replaced."""
@@ -165,7 +149,7 @@ class _Rewriter(ast.NodeTransformer):
         return [ast.Expr(value=self._report(node.test))]
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST | list[ast.stmt]:
-        test = _as_assertion(node.value)
+        test = assertions.as_assertion(node.value)
         if test is not None:
             return self.visit_Assert(ast.Assert(test=test))
         return self.generic_visit(node)
@@ -181,7 +165,7 @@ class _Rewriter(ast.NodeTransformer):
         name = OPERATORS[type(operator)]
         if self.sealed:
             for asked, told, mirrored in ((left, right, False), (right, left, True)):
-                found, value = literal(told)
+                found, value = assertions.literal(told)
                 # identity is a question about values only for the three singletons
                 if found and (name not in {"is", "is not"} or value is None or isinstance(value, bool)):
                     check = Check(
@@ -221,39 +205,6 @@ class _Rewriter(ast.NodeTransformer):
         return ast.Call(func=ast.Name(id=function, ctx=ast.Load()), args=[number, *arguments], keywords=[])
 
 
-def literal(node: ast.expr) -> tuple[bool, Any]:
-    """Whether an expression is a literal, or `approx` of literals; and its value."""
-    if isinstance(node, ast.Call) and ast.unparse(node.func) in {"approx", "pytest.approx"}:
-        values = [literal(argument) for argument in node.args]
-        named = {keyword.arg: literal(keyword.value) for keyword in node.keywords if keyword.arg is not None}
-        plain = all(found for found, _ in (*values, *named.values())) and len(named) == len(node.keywords)
-        if plain and len(values) == 1 and named.keys() <= {"rel", "abs"}:
-            return True, pytest_stub.approx(values[0][1], **{name: value for name, (_, value) in named.items()})
-        return False, None
-    try:
-        return True, ast.literal_eval(node)
-    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
-        return False, None
-
-
-def _as_assertion(node: ast.expr) -> ast.expr | None:
-    """What `self.assertEqual(a, b)` and its kin assert, as an expression; None for other calls."""
-    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and not node.keywords):
-        return None
-    name, arguments = node.func.attr, node.args
-    if ast.unparse(node.func.value) != "self" or any(isinstance(argument, ast.Starred) for argument in arguments):
-        return None
-    if name in _METHODS and len(arguments) in {2, 3}:
-        return ast.Compare(left=arguments[0], ops=[_METHODS[name]()], comparators=[arguments[1]])
-    alone: dict[str, Callable[[ast.expr], ast.expr]] = {
-        "assertIsNone": lambda value: ast.Compare(value, [ast.Is()], [ast.Constant(value=None)]),
-        "assertIsNotNone": lambda value: ast.Compare(value, [ast.IsNot()], [ast.Constant(value=None)]),
-        "assertTrue": lambda value: value,
-        "assertFalse": lambda value: ast.UnaryOp(op=ast.Not(), operand=value),
-    }
-    return alone[name](arguments[0]) if name in alone and len(arguments) in {1, 2} else None
-
-
 def _certain(nodes: list[ast.stmt]) -> list[int]:
     """Checks that stand where every honest run passes: not below a branch, not behind a way out."""
     found = []
@@ -268,98 +219,3 @@ def _certain(nodes: list[ast.stmt]) -> list[int]:
         ):
             break
     return found
-
-
-def _plant(
-    units: list[python_suite.Unit], owners: list[int], rng: random.Random
-) -> tuple[list[python_suite.Unit], list[int], int]:
-    """Add a copy of a random case in which one assertion is made false; returns the position of the copy."""
-    cases = [index for index, unit in enumerate(units) if unit.kind != "setup"]
-    rng.shuffle(cases)
-    for index in cases:
-        unit = units[index]
-        copy = _falsified(unit, rng)
-        if copy is not None:
-            break
-    else:
-        index, copy = cases[0], ast.Assert(test=ast.Constant(value=False))
-        unit = python_suite.Unit(kind="statement", node=copy, name="", line=0, source="")
-    if unit.kind == "statement":
-        place = index + rng.randint(0, 1)
-        new = [python_suite.Unit(kind="statement", node=copy, name="", line=0, source="")]
-        return [*units[:place], *new, *units[place:]], [*owners[:place], -1, *owners[place:]], place
-    definition = python_suite.Unit(kind="setup", node=copy, name="", line=0, source="")
-    inner = copy.body[0] if isinstance(copy, ast.ClassDef) else copy
-    call = python_suite.Unit(
-        kind=unit.kind,
-        node=inner,
-        name="",
-        line=0,
-        source="",
-        owner=copy.name if isinstance(copy, ast.ClassDef) else "",
-    )
-    first = next(index for index, item in enumerate(units) if item.kind in {"function", "method"})
-    place = rng.randint(first, len(units))
-    units = [*units[:place], call, *units[place:]]
-    owners = [*owners[:place], -1, *owners[place:]]
-    # its definition follows the set-up that it may need, and comes before every call
-    return [*units[:first], definition, *units[first:]], [*owners[:first], -1, *owners[first:]], place + 1
-
-
-def _falsified(unit: python_suite.Unit, rng: random.Random) -> ast.stmt | None:
-    """A copy of a case with one assertion made false, chosen among those that every run passes; None without one."""
-    node = python_suite.parse(ast.unparse(unit.node)).body[0]
-    body = [node] if unit.kind == "statement" else list(node.body)  # type: ignore[attr-defined]
-    choices = []
-    for item in body:
-        assertion = item.value if isinstance(item, ast.Expr) else None
-        test = item.test if isinstance(item, ast.Assert) else _as_assertion(assertion) if assertion else None
-        if test is not None:
-            choices.append((item, test))
-        elif any(isinstance(inner, ast.Return | ast.Raise) for inner in ast.walk(item)):
-            break
-    if not choices:
-        return None
-    chosen, test = rng.choice(choices)
-    false = ast.Assert(test=_opposite(test, rng))
-    if unit.kind == "statement":
-        return false
-    # what follows the false assertion is left out: the copy is there to fail, not to be run twice
-    node.body = [*body[: body.index(chosen)], false]  # type: ignore[attr-defined]
-    names = f"{rng.randrange(10**6):06d}"
-    node.name += "_" + names  # type: ignore[attr-defined]
-    if unit.kind == "function":
-        return node
-    return ast.ClassDef(
-        name=f"{unit.owner}_{names}",
-        bases=[ast.Name(id=unit.owner, ctx=ast.Load())],
-        keywords=[],
-        body=[node],
-        decorator_list=[],
-    )
-
-
-def _opposite(test: ast.expr, rng: random.Random) -> ast.expr:
-    """An expression that is false where `test` is true: another expected value, else the negation."""
-    if isinstance(test, ast.Compare) and len(test.ops) == 1 and isinstance(test.ops[0], ast.Eq):
-        found, value = literal(test.comparators[0])
-        other = other_value(value, rng) if found else None
-        if other is not None:
-            return ast.Compare(left=test.left, ops=test.ops, comparators=[ast.parse(repr(other), mode="eval").body])
-    return ast.UnaryOp(op=ast.Not(), operand=test)
-
-
-def other_value(value: Any, rng: random.Random) -> Any:
-    """A value like `value` but unequal to it; None where that is not obvious."""
-    step = rng.randint(1, 9)
-    makers: dict[type, Callable[[Any], Any]] = {
-        bool: lambda given: not given,
-        int: lambda given: given + step,
-        float: lambda given: given * 2 + step if math.isfinite(given) else step + 0.5,
-        str: lambda given: given + rng.choice("abcdefgh"),
-        bytes: lambda given: given + b"x",
-        list: lambda given: [*given, step],
-        tuple: lambda given: (*given, step),
-        dict: lambda given: {**given, f"k{step}{len(given)}": step},
-    }
-    return makers[type(value)](value) if type(value) in makers else None

@@ -232,7 +232,7 @@ def test_no_typing_into_a_terminal(sandbox: Sandbox) -> None:
     assert attack(sandbox, "typing_into_the_terminal") != "done"
 
 
-def test_killing_us_kills_the_program_too(sandbox: Sandbox) -> None:
+def test_killing_us_kills_the_program_too(sandbox: Sandbox, canary: Path) -> None:
     marker = secrets.token_hex(8)
     kind = type(sandbox)
     code = (
@@ -243,14 +243,15 @@ def test_killing_us_kills_the_program_too(sandbox: Sandbox) -> None:
         "print(process.receive(30), flush=True)\n"
         "time.sleep(120)\n"
     )
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as caller:
+    environment = {**os.environ, "TMPDIR": str(canary)}
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment) as caller:
         assert caller.stdout is not None
         assert b"up" in caller.stdout.readline()
         assert commands_with(marker) != []
         caller.kill()
         caller.wait()
     end = time.monotonic() + 20
-    while (left := commands_with(marker)) and time.monotonic() < end:
+    while (left := [*commands_with(marker), *canary.glob("agd-*")]) and time.monotonic() < end:
         time.sleep(0.05)
     assert left == []
 

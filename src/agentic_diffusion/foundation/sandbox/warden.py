@@ -45,7 +45,8 @@ def main(settings_fd: int, control_fd: int, result_fd: int) -> None:
         os.set_inheritable(descriptor, False)
     kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
     report = Warden(settings, control_fd).watch()
-    os.write(result_fd, json.dumps(report).encode())
+    with contextlib.suppress(BrokenPipeError):  # the caller may have gone
+        os.write(result_fd, json.dumps(report).encode())
 
 
 class Warden:
@@ -56,6 +57,7 @@ class Warden:
         self.settings = settings
         self.limits = settings["limits"]
         self.control = control
+        self.caller = os.getppid()
         self.started = time.monotonic()
         self.killed_by: str | None = None
         self.stopped = False
@@ -78,6 +80,10 @@ class Warden:
             return {"error": f"the program could not be started: {error}"}
         status, complaint = self._wait(child, failure)
         self._kill_all()
+        if self.settings["scratch"] and os.getppid() != self.caller:
+            from shutil import rmtree  # nobody is left who would remove it
+
+            rmtree(self.settings["scratch"], ignore_errors=True)
         peak = self.peak
         if self.group is not None:
             if self.group.out_of_memory():
