@@ -71,3 +71,16 @@ def test_requests_that_cannot_be_served_are_refused(changes, message):
         GenerationRequest(**({"prompt": "x"} | changes))
     assert caught.value.message == message
     assert caught.value.hint
+
+
+def test_a_name_imported_from_the_solution_opens_the_answer() -> None:
+    suite = make_suite("from solution import twice\n\n\ndef test_it():\n    assert twice(2) == 4\n", origin="inline")
+    assert function_name(GenerationRequest(prompt="Write a function.", suite=suite), PYTHON) == "twice"
+
+
+def test_an_attribute_of_the_solution_opens_the_answer() -> None:
+    suite = make_suite("import solution
+
+assert solution.twice(2) == 4
+", origin="inline")
+    assert function_name(GenerationRequest(prompt="Write a function.", suite=suite), PYTHON) == "twice"

@@ -49,7 +49,7 @@ class Coder:
 
         Sets the number of threads of the tensor library. `adapter=None` loads the parent alone.
         """
-        folder = models.require(settings.name)
+        folder = model_folder(settings.name)
         size = (folder / "model.safetensors").stat().st_size
         dtype = choose_dtype(settings.dtype)
         require_memory(size * (2 if dtype == torch.float32 else 1) + (256 << 20), "loading the model")
@@ -62,6 +62,12 @@ class Coder:
     def decoder(self, settings: DecodeSettings) -> BlockDecoder:
         """A decoder with these settings; a closing code fence ends an answer."""
         return BlockDecoder(self.parent, self.adapter, settings)
+
+
+def model_folder(name: str) -> Path:
+    """The folder of a model: `name` itself where it is one, else that of the model called so in the manifest."""
+    folder = Path(name).expanduser()
+    return folder if folder.is_dir() else models.require(name)
 
 
 def choose_dtype(name: str) -> torch.dtype:

@@ -76,10 +76,10 @@ def function_name(request: GenerationRequest, language: Language) -> str | None:
     spoken = head[1] if head else None
     if request.suite is None:
         return spoken
-    wanted = python_suite.wanted_names(python_suite.parse(request.suite.source))
-    if spoken in wanted:
+    tested = python_suite.tested_names(python_suite.parse(request.suite.source))
+    if spoken in tested:
         return spoken
-    return next(iter(wanted)) if len(wanted) == 1 else None
+    return next(iter(tested)) if len(tested) == 1 else None
 
 
 def first_assertion(suite: Suite, language: Language) -> str | None:

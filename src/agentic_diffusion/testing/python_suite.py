@@ -133,6 +133,23 @@ def wanted_names(tree: ast.Module) -> frozenset[str]:
     return frozenset(read - bound - set(dir(builtins)) - _MODULE_NAMES)
 
 
+def tested_names(tree: ast.Module) -> frozenset[str]:
+    """All names that the suite takes from the candidate: bare, imported from its module, or as attributes of it."""
+    imported = {
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module == MODULE
+        for alias in node.names
+        if alias.name != "*"
+    }
+    attributes = {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == MODULE
+    }
+    return wanted_names(tree) | imported | attributes
+
+
 def imports(tree: ast.Module, module: str) -> bool:
     """Whether the suite imports `module` anywhere."""
     return any(name.split(".")[0] == module for node in ast.walk(tree) for name in _imported(node))

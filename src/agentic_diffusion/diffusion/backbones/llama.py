@@ -171,13 +171,13 @@ class _Layer:
 class Llama:
     """A frozen Llama-type parent with an optional adapter for noised tokens."""
 
-    def __init__(self, shape: LlamaShape, weights: dict[str, Tensor]) -> None:
-        """Fuse `weights` (stock names) into one matrix for query-key-value and one for gate-up a layer."""
+    def __init__(self, shape: LlamaShape, weights: dict[str, Tensor], dtype: torch.dtype = torch.float32) -> None:
+        """Fuse `weights` (stock names, any dtype) into one matrix for query-key-value and one for gate-up a layer."""
         self.shape = shape
-        self.embedding = weights["model.embed_tokens.weight"]
-        self.head = weights.get("lm_head.weight", self.embedding)
-        self.norm = weights["model.norm.weight"]
-        self.layers = [_fuse(weights, f"model.layers.{i}.") for i in range(shape.layers)]
+        self.embedding = weights["model.embed_tokens.weight"].to(dtype)
+        self.head = weights["lm_head.weight"].to(dtype) if "lm_head.weight" in weights else self.embedding
+        self.norm = weights["model.norm.weight"].to(dtype)
+        self.layers = [_fuse(weights, f"model.layers.{i}.", dtype) for i in range(shape.layers)]
         self.dtype, self.device = self.embedding.dtype, self.embedding.device
         frequency = torch.arange(0, shape.head, 2, device=self.device, dtype=torch.float32) / shape.head
         self._inverse_frequency = shape.rope_theta**-frequency
@@ -189,13 +189,13 @@ class Llama:
         path = folder / "model.safetensors"
         try:
             with safe_open(path, framework="pt", device=device) as file:
-                weights = {name: file.get_tensor(name).to(dtype) for name in file.keys()}  # noqa: SIM118 - no iterator
+                weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no iterator
         except (OSError, SafetensorError) as problem:
             raise ModelFileError(
                 f"The weights {path} cannot be read: {problem}.", hint="run `agd models verify`, then `agd setup`."
             ) from problem
         _check_shapes(shape, weights, path)
-        return cls(shape, weights)
+        return cls(shape, weights, dtype)
 
     def new_cache(self, *, rows: int, slots: int) -> Cache:
         """An empty cache for `rows` samples of at most `slots` tokens."""
@@ -281,16 +281,18 @@ class Llama:
         return out.reshape(rows * length, shape.width).index_select(0, packing.padded)
 
 
-def _fuse(weights: dict[str, Tensor], prefix: str) -> _Layer:
-    def of(name: str) -> Tensor:
-        return weights[f"{prefix}{name}.weight"]
+def _fuse(weights: dict[str, Tensor], prefix: str, dtype: torch.dtype) -> _Layer:
+    def of(*names: str) -> Tensor:
+        # Joined in the stored dtype: that halves what is copied when bfloat16 weights become float32.
+        parts = [weights[f"{prefix}{name}.weight"] for name in names]
+        return (torch.cat(parts) if len(parts) > 1 else parts[0]).to(dtype)
 
     return _Layer(
         attention_norm=of("input_layernorm"),
-        qkv=torch.cat([of("self_attn.q_proj"), of("self_attn.k_proj"), of("self_attn.v_proj")]),
+        qkv=of("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
         out=of("self_attn.o_proj"),
         mlp_norm=of("post_attention_layernorm"),
-        gate_up=torch.cat([of("mlp.gate_proj"), of("mlp.up_proj")]),
+        gate_up=of("mlp.gate_proj", "mlp.up_proj"),
         down=of("mlp.down_proj"),
     )
 
