@@ -79,8 +79,5 @@ def test_a_name_imported_from_the_solution_opens_the_answer() -> None:
 
 
 def test_an_attribute_of_the_solution_opens_the_answer() -> None:
-    suite = make_suite("import solution
-
-assert solution.twice(2) == 4
-", origin="inline")
+    suite = make_suite("import solution\n\nassert solution.twice(2) == 4\n", origin="inline")
     assert function_name(GenerationRequest(prompt="Write a function.", suite=suite), PYTHON) == "twice"
