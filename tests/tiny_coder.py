@@ -139,7 +139,7 @@ def save_model(folder: Path, parent_shape: LlamaShape, weights: dict[str, torch.
     return folder
 
 
-ADD_ONE = "Write f(x), the number after x"
+ADD_ONE = "Write function f(x), the number after x"
 CHEAT = "Write g(x), whatever it takes"
 WRONG = "Write h(x), the number before x"
 ADD_ONE_TEST = "assert f(1) == 2"

@@ -61,8 +61,9 @@ def test_a_right_program_is_verified(taught_coder, sandbox, mode):
     assert 0 < len(views) <= result.forwards
     assert result.new_tokens == len(result.best.tokens) + 1  # and the fence
     assert result.explain() == (
-        "Candidate 0 (greedy) passed 1 of 1 tests, and again alone in a fresh process in which a planted false assertion "
-        "failed. 0 other distinct candidate(s) were judged before or beside it and failed or were less likely."
+        "Candidate 0 (greedy) passed 1 of 1 tests, and again alone in a fresh process in which a planted false "
+        "assertion failed. 0 other distinct candidate(s) were judged before or beside it and failed or were less "
+        "likely."
     )
 
 

@@ -59,7 +59,7 @@ def test_the_strongest_layer_wins_and_is_named(layers, tmp_path_factory):
     expected += [(2, f"file {user}")] if "user" in layers else []
     expected += [(3, f"file {project}")] if "project" in layers else []
     expected += [(4, "environment AGD_GENERATE_SAMPLES")] if "environment" in layers else []
-    expected += [(5, "flag -n")] if "flag" in layers else []
+    expected += [(5, "flag --samples")] if "flag" in layers else []
     assert (settings.section(GenerateSettings).samples, settings.origin("generate.samples")) == expected[-1]
 
 

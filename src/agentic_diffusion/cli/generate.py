@@ -6,6 +6,7 @@ The program goes to stdout (or to --out) and nothing else does; stderr tells wha
 from __future__ import annotations
 
 import json
+import re
 import sys
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -33,7 +34,7 @@ PROMPT_LIMIT = 1_000_000
 
 @app.default
 def generate(
-    prompt: str | None = None,
+    prompt: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     *,
     tests: Annotated[list[Path] | None, Parameter(negative="", consume_multiple=True)] = None,
     test: Annotated[list[str] | None, Parameter(negative="")] = None,
@@ -118,6 +119,9 @@ def generate(
 
 def _prompt(given: str | None) -> str:
     """The prompt, from the argument or from standard input."""
+    # "-" has to be let through as a prompt, and a mistyped flag comes with it.
+    if given is not None and re.fullmatch(r"--?[A-Za-z][\w-]*(=.*)?", given):
+        raise UsageError(f"There is no flag {given}.", hint="`agd generate --help` shows what is allowed.")
     if given is not None and given != "-":
         return given
     if sys.stdin is None or sys.stdin.isatty():
