@@ -43,7 +43,7 @@ def model(tmp_path, taught_coder):
 
 
 def _ar(*words: str) -> list[str]:
-    return ["generate", *words, "--mode", "ar", "--max-new-tokens", "60"]
+    return ["generate", *words, "--mode", "ar", "--max-new-tokens", "60", "--budget", "20s"]
 
 
 def _refused(capsys, words: list[str]) -> tuple[str, str]:
