@@ -1,11 +1,14 @@
 """How many candidates a second: one server process for each sandbox tier, beside a plain process for each candidate.
 
 Claim: the fork server inside a sandbox judges a trivial candidate faster than a bare Python process starts.
-Prints one table. Usage: python benchmarks/sandbox_throughput.py [candidates]
+Prints one table.
+
+    python benchmarks/sandbox_throughput.py [--candidates 400] [--out FILE]
 """
 
 from __future__ import annotations
 
+import argparse
 import resource
 import subprocess
 import sys
@@ -13,6 +16,8 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from results import ROOT, write_result
 
 from agentic_diffusion.foundation.sandbox import describe
 from agentic_diffusion.foundation.sandbox.base import Limits, Sandbox
@@ -62,8 +67,9 @@ def one_sandbox_each(sandbox: Sandbox) -> Callable[[int], None]:
     return run
 
 
-def main(count: int) -> None:
+def main(count: int, out: Path) -> None:
     """Measure every tier that works here."""
+    table: list[dict[str, object]] = []
     rows: list[tuple[str, Callable[[int], None], int]] = [("plain process each, no sandbox", plain_processes, count)]
     for row in describe():
         name = str(row["tier"])
@@ -79,9 +85,20 @@ def main(count: int) -> None:
         wall, used = time.perf_counter(), processor_seconds()
         run(number)
         wall, used = time.perf_counter() - wall, processor_seconds() - used
-        each = f"{number / wall:.0f} | {1000 * wall / number:.1f} | {1000 * used / number:.1f}"
-        print(f"| {label} | {number} | {each} |")
+        measured = {
+            "way": label,
+            "per_second": round(number / wall),
+            "wall_milliseconds": round(1000 * wall / number, 1),
+            "cpu_milliseconds": round(1000 * used / number, 1),
+        }
+        table.append(measured)
+        print(f"| {label} | {number} | " + " | ".join(str(value) for value in list(measured.values())[1:]) + " |")
+    write_result(out, "sandbox", table, candidates=count)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 400)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--candidates", type=int, default=400)
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "sandbox.json")
+    options = parser.parse_args()
+    main(options.candidates, options.out)
