@@ -9,7 +9,7 @@ from agentic_diffusion.diffusion import block_training
 from agentic_diffusion.diffusion.backbones.adapter import Adapter, TrainableAdapter
 from agentic_diffusion.diffusion.block_decoder import BlockDecoder, DecodeSettings
 from agentic_diffusion.diffusion.block_training import NoiseSettings, block_loss, noise_texts
-from agentic_diffusion.foundation.errors import ConfigError
+from agentic_diffusion.foundation.errors import ConfigError, UsageError
 from tiny_coder import random_adapter, random_llama
 
 PARENT = random_llama(2)
@@ -176,3 +176,22 @@ def test_settings_out_of_range_are_refused(changes, message):
     with pytest.raises(ConfigError) as caught:
         NoiseSettings(**changes)
     assert caught.value.message == message
+
+
+def test_a_batch_of_tiny_answers_never_makes_a_loss_that_is_no_number():
+    none = 0
+    for seed in range(40):
+        draw = torch.Generator().manual_seed(seed)
+        noise = NoiseSettings(copies=1)
+        loss, figures = block_loss(PARENT, ADAPTER, [[5, 6, 7]], [2], settings=noise, generator=draw)
+        none += figures["targets"] == 0
+        assert torch.isfinite(loss)
+        assert (loss.item() == 0) == (figures["targets"] == 0)
+        assert {"blocks", "hits_0", "hits_3"} <= figures.keys()
+    assert 0 < none < 40
+
+
+@pytest.mark.parametrize(("texts", "begin"), [([], []), ([[5, 6]], [0]), ([[5, 6]], [2]), ([[5, 6, 7], []], [1, 1])])
+def test_a_text_without_prompt_or_answer_is_refused(texts, begin):
+    with pytest.raises(UsageError, match="A training text has no prompt or no answer"):
+        block_loss(PARENT, ADAPTER, texts, begin, settings=NoiseSettings(), generator=torch.Generator())

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from agentic_diffusion.diffusion.backbones.llama import Packing
 from agentic_diffusion.diffusion.block_packing import pack_clean
-from agentic_diffusion.foundation.errors import ConfigError
+from agentic_diffusion.foundation.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -149,13 +149,21 @@ def block_loss(
     """Loss of one batch: texts are token lists, `begin` where each one's answer starts (at least 1).
 
     Returns the mean loss over masked targets and figures: targets, cross-entropy, divergence, and top-1 hits at each
-    offset of wholly masked blocks.
+    offset of wholly masked blocks. A batch in which no target happens to be masked has loss 0.
+    Raises UsageError for a text without prompt or without answer.
     """
+    if not texts or any(not 1 <= first < len(text) for text, first in zip(texts, begin, strict=True)):
+        raise UsageError(
+            "A training text has no prompt or no answer.", hint="`begin` lies between 1 and the text's last token."
+        )
     lengths = torch.tensor([len(text) for text in texts])
     padded = torch.zeros(len(texts), int(lengths.max()), dtype=torch.long)
     for row, text in enumerate(texts):
         padded[row, : len(text)] = torch.tensor(text)
     noised = noise_texts(padded, torch.tensor(begin), lengths, settings, generator)
+    if not noised.counts.any():
+        names = ("targets", "cross_entropy", "divergence", *(f"hits_{k}" for k in range(settings.block)), "blocks")
+        return adapter.mask_embedding.sum() * 0, dict.fromkeys(names, 0.0)
     states, cache = _clean_pass(parent, padded, lengths)
     used = noised.block >= 0
     hidden = _noised_pass(parent, adapter, noised, used, cache)
