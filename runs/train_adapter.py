@@ -116,7 +116,7 @@ def training_texts(options: argparse.Namespace, tokenizer: Tokenizer) -> list[tu
     texts = []
     for line in options.answers.open():
         prompt, answer = json.loads(line)
-        if len(answer) > 8:
+        if len(answer) > 8 and len(prompt) + 8 < LONGEST:
             texts.append(((prompt + answer)[:LONGEST], len(prompt)))
     for request, _, code in tasks(options.data, options.seed):
         clean = code.replace("\r\n", "\n").replace("\t", "    ").strip()
