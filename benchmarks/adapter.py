@@ -82,7 +82,7 @@ def run_mode(coder: Coder, rows: list[dict], mode: str, options: argparse.Namesp
         begun = time.monotonic()
         samples = decoder.decode([prompt.tokens for prompt in prompts], range(len(prompts)))
         tally.seconds += time.monotonic() - begun
-        tally.row_forwards += decoder.counts.row_forwards - len(part)  # the prompt's own forward is not a step
+        tally.row_forwards += decoder.counts.row_forwards
         for sample, prompt, suite in zip(samples, prompts, suites, strict=True):
             program = language.extract(prompt.opening + coder.tokenizer.decode(sample.tokens))
             verdict = judge(suite, [program], sandbox, Limits(seconds=10))[0]

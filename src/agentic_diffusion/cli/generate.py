@@ -36,7 +36,7 @@ PROMPT_LIMIT = 1_000_000
 def generate(
     prompt: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     *,
-    tests: Annotated[list[Path] | None, Parameter(negative="", consume_multiple=True)] = None,
+    tests: Annotated[list[Path] | None, Parameter(negative="")] = None,
     test: Annotated[list[str] | None, Parameter(negative="")] = None,
     out: Path | None = None,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
@@ -114,7 +114,8 @@ def generate(
     result = _run(request, sandbox, settings, show=show)
     _deliver(result, out, as_json=as_json)
     _tell(result, explain=explain)
-    return int(ExitCode.DONE if result.verified or suite is None else ExitCode.NOT_VERIFIED)
+    done = result.verified or (suite is None and bool(result.program))
+    return int(ExitCode.DONE if done else ExitCode.NOT_VERIFIED)
 
 
 def _prompt(given: str | None) -> str:
@@ -246,7 +247,9 @@ def _deliver(result: GenerationResult, out: Path | None, *, as_json: bool) -> No
 
 def _tell(result: GenerationResult, *, explain: bool) -> None:
     """What was done, on stderr."""
-    if result.suite is None:
+    if not result.program:
+        state = "nothing: no candidate held any code"
+    elif result.suite is None:
         state = "unverified (no tests were given)"
     elif result.verified:
         state = f"verified: {len(result.suite.cases)} of {len(result.suite.cases)} tests passed"
@@ -281,9 +284,13 @@ class _Record:
             return cls(None, "")
 
     def finish(self, status: Any, summary: dict[str, Any]) -> None:
-        if self._store is not None:
+        if self._store is None:
+            return
+        try:
             self._store.finish_run(self._run, status, summary)
             self._store.close()
+        except StoreError as problem:
+            events.get_logger(__name__).warning("the run is not recorded: %s (%s)", problem.message, problem.hint)
 
     def keep(self, result: GenerationResult, request: GenerationRequest) -> None:
         """Metrics, and the verified program as a sample of the trajectory buffer."""

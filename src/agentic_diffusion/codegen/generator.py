@@ -32,6 +32,12 @@ if TYPE_CHECKING:
 
 _REMASK_SHARE = 0.5
 """Share of a batch that goes on from failed candidates instead of starting anew."""
+_TEMPERATURE = 0.7
+"""Temperature of the batches when the request's own is 0: greedy twice would be the same text twice."""
+_WARMER, _HOTTEST = 0.1, 1.5
+"""A batch without a new program makes the next one warmer by this much, up to this."""
+_IDLE_ROUNDS = 12
+"""So many batches without a new program end the search: the model has nothing else to say."""
 _ATTEMPTS_WITHOUT_TESTS = 4
 """Samples drawn at most, without tests, until one parses."""
 
@@ -78,10 +84,13 @@ class _Search:
         self.refused: set[str] = set()
 
     def run(self) -> GenerationResult:
-        """Greedy first, then batches."""
+        """Greedy first, then batches; those that bring nothing new are followed by warmer ones."""
         winner = self._round([None], temperature=0.0)
-        while winner is None and not self._over():
-            winner = self._round(self._starts(), temperature=self.request.decode.temperature or 0.7)
+        base, idle = self.request.decode.temperature or _TEMPERATURE, 0
+        while winner is None and not self._over() and idle < _IDLE_ROUNDS:
+            known = len(self.candidates)
+            winner = self._round(self._starts(), temperature=min(base + _WARMER * idle, _HOTTEST))
+            idle = idle + 1 if len(self.candidates) == known else 0
         return self._result(winner)
 
     def _over(self) -> bool:

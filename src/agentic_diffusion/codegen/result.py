@@ -87,7 +87,7 @@ class GenerationResult:
     forwards: int
     """Forwards of batches."""
     row_forwards: int
-    """Forwards summed over the samples of their batches."""
+    """Denoising steps summed over the samples of their batches."""
     new_tokens: int
     """Tokens committed, up to the end of each text."""
     denoise_seconds: float

@@ -106,7 +106,7 @@ class DecodeCounts:
     forwards: int = 0
     """Forwards of the whole batch, the prompt's included."""
     row_forwards: int = 0
-    """Forwards summed over the rows that took part."""
+    """Denoising steps summed over the rows that took part; the prompts' own forwards are not among them."""
     new_tokens: int = 0
     """Committed tokens, the ending one included, prompt excluded."""
 
@@ -225,7 +225,6 @@ class BlockDecoder:
             packing, _ = pack_clean(torch.zeros(1, dtype=torch.long, device=device), known.new_full((1,), common))
             self.parent.forward(self.parent.embed(tokens[0, :common]), packing, cache)
             self.counts.forwards += 1
-            self.counts.row_forwards += count
         cache = cache.repeat_row(common, count)
         rows = _Rows(
             streams=np.asarray(streams, dtype=np.int64),
@@ -252,7 +251,6 @@ class BlockDecoder:
         packing, clean = pack_clean(rows.cached, length)
         self.parent.forward(self.parent.embed(rows.tokens[clean.rows, clean.positions]), packing, cache)
         self.counts.forwards += 1
-        self.counts.row_forwards += int((length > 0).sum())
         rows.cached = rows.known - 1
 
     def _forward(self, rows: _Rows, cache: Cache) -> None:
