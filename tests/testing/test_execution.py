@@ -167,6 +167,32 @@ def test_candidates_do_not_see_one_another(sandbox: Sandbox) -> None:
     assert second.message == "AssertionError: f(3) gave [False, False, False], expected 7"
 
 
+def test_shared_memory_of_the_machine_is_left_alone(every_sandbox: Sandbox) -> None:
+    """/dev/shm is everybody's, except in bubblewrap, where the sandbox has one of its own and empties it."""
+    writer = (
+        "try:\n    with open('/dev/shm/agd-left', 'x') as s: s.write('x')\nexcept OSError:\n    pass\n"
+        "def f(x):\n    return x + 4\n"
+    )
+    reader = "import os\ndef f(x):\n    return os.path.exists('/dev/shm/agd-left')\n"
+    mine = Path("/dev/shm") / f"agd-test-{secrets.token_hex(8)}"
+    folder = mine.with_suffix(".d")
+    left = Path("/dev/shm/agd-left")
+    try:
+        mine.write_text("mine")
+        folder.mkdir()
+        first, second = judge(SUITE, [writer, reader], every_sandbox, LIMITS, pace=PACE)
+        assert first.ok, first.message
+        assert mine.read_text() == "mine"
+        assert folder.is_dir()
+        written = every_sandbox.tier == "none"
+        assert left.exists() is written
+        assert second.message == f"AssertionError: f(3) gave {written}, expected 7"
+    finally:
+        for path in (mine, left):
+            path.unlink(missing_ok=True)
+        folder.rmdir()
+
+
 def test_candidates_do_not_see_the_tests(sandbox: Sandbox) -> None:
     candidate = "import os\ndef f(x):\n    return [name for _, _, names in os.walk('..') for name in names]\n"
     assert judge(SUITE, [candidate], sandbox)[0].message == "AssertionError: f(3) gave [], expected 7"

@@ -168,6 +168,7 @@ class Server:
             "source": candidate,
             "nonce": secrets.token_hex(16),
             "sweeps": self.sandbox.sweeps,
+            "private_memory": self.sandbox.private_memory,
             "seconds": limits.seconds,
             "cpu_seconds": limits.cpu_seconds,
             "memory_bytes": limits.memory_bytes,

@@ -5,7 +5,8 @@ It reads requests, one JSON object a line, from descriptor 3 and writes one repl
     {"source": S, "nonce": N, ...}     run S under the kept program (or under its own "program")
 For each candidate it forks. The child (`worker_cases`) runs the candidate and the cases, and reports each event as a
 line that begins with the nonce; the parent, which the candidate cannot touch (not dumpable, own descriptors), bounds
-it, kills all it left behind, empties the scratch folder, and hands the lines on. What they mean is judged outside.
+it, kills all it left behind, empties the scratch folder (and /dev/shm where it is private), and hands the lines on.
+What they mean is judged outside.
 Times are seconds, sizes bytes.
 Standard library only; imports nothing of this package, which is not visible in here.
 """
@@ -31,6 +32,7 @@ from typing import Any
 
 REQUEST, REPLY = 3, 4
 PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 4, 36
+SHARED_MEMORY = "/dev/shm"
 EVENT_BYTES = 8_000_000
 GRACE = 0.5
 USUAL = (
@@ -53,7 +55,7 @@ def main() -> None:
     libc = ctypes.CDLL(None)
     libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    sweep(home)
+    sweep([home])
     gc.freeze()
     kept: dict[str, Any] = {}
     for line in lines_of(REQUEST):
@@ -131,7 +133,8 @@ class Judgement:
         status, usage = self.watch(child, events_out, output_out, started)
         os.close(events_out)
         os.close(output_out)
-        clean = reap(child, self.request["sweeps"]) and sweep(self.home)
+        places = [self.home, SHARED_MEMORY] if self.request["private_memory"] else [self.home]
+        clean = reap(child, self.request["sweeps"]) and sweep(places)
         return {
             "lines": self.lines,
             "forged": self.forged,
@@ -214,9 +217,9 @@ def reap(child: int, sweeps: bool) -> bool:
     return False
 
 
-def sweep(home: str) -> bool:
-    """Empty the scratch folder and the shared memory; whether that worked."""
-    for folder in (home, "/dev/shm"):
+def sweep(folders: list[str]) -> bool:
+    """Empty folders that belong to this sandbox alone; whether that worked."""
+    for folder in folders:
         try:
             entries = list(os.scandir(folder))
         except OSError:

@@ -142,6 +142,10 @@ class Sandbox(Protocol):
     def sweeps(self) -> bool:
         """Whether a program inside may signal "everybody" (kill -1) and reach nobody outside."""
 
+    @property
+    def private_memory(self) -> bool:
+        """Whether /dev/shm inside belongs to the sandbox alone, so that it may be emptied there."""
+
     def run(
         self,
         argv: Sequence[str],

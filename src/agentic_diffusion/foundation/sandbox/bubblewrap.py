@@ -69,6 +69,11 @@ class Bubblewrap:
         """Whether "kill everybody" inside reaches nobody outside."""
         return True
 
+    @property
+    def private_memory(self) -> bool:
+        """Whether /dev/shm inside belongs to the sandbox alone, so that it may be emptied there."""
+        return True
+
     def run(
         self,
         argv: Sequence[str],

@@ -67,6 +67,11 @@ class Landlock:
         """Whether "kill everybody" inside reaches nobody outside."""
         return os.getuid() == 0 or self.abi >= ABI_SCOPE
 
+    @property
+    def private_memory(self) -> bool:
+        """Whether /dev/shm inside belongs to the sandbox alone, so that it may be emptied there."""
+        return False  # it is everybody's, and Landlock lets nothing inside list it or write to it
+
     def run(
         self,
         argv: Sequence[str],

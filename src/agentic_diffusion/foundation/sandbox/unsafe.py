@@ -42,6 +42,11 @@ class Unsafe:
         """Whether "kill everybody" inside reaches nobody outside."""
         return False
 
+    @property
+    def private_memory(self) -> bool:
+        """Whether /dev/shm inside belongs to the sandbox alone, so that it may be emptied there."""
+        return False
+
     def run(
         self,
         argv: Sequence[str],
