@@ -14,14 +14,14 @@ import json
 import statistics
 import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 from results import ROOT, wilson, write_result
 
 from agentic_diffusion.codegen.coder import ADAPTER, Coder
 from agentic_diffusion.codegen.generator import generate
-from agentic_diffusion.codegen.request import GenerationRequest
-from agentic_diffusion.diffusion.block_decoder import DecodeSettings
+from agentic_diffusion.codegen.request import GenerationRequest, decode_settings
 from agentic_diffusion.foundation.resources import atomic_write
 from agentic_diffusion.foundation.sandbox import choose
 from agentic_diffusion.foundation.settings import GenerateSettings, ModelSettings
@@ -29,20 +29,13 @@ from agentic_diffusion.testing.suite import inline_suite
 
 
 def run_task(task: dict, mode: str, budget: float, coder: Coder) -> dict:
-    chosen = GenerateSettings()
+    chosen = replace(GenerateSettings(), mode=mode)
     request = GenerationRequest(
         prompt=task["prompt"],
         suite=inline_suite(task["tests"]),
         batch=chosen.samples,
         seconds=budget,
-        decode=DecodeSettings(
-            mode=mode,
-            block=1 if mode == "ar" else chosen.block,
-            threshold=chosen.threshold,
-            temperature=chosen.temperature,
-            top_p=chosen.top_p,
-            max_new_tokens=chosen.max_new_tokens,
-        ),
+        decode=decode_settings(chosen, seed=0),
     )
     result = generate(request, coder, choose())
     return {

@@ -28,7 +28,8 @@ from agentic_diffusion.codegen.coder import ADAPTER, Coder
 from agentic_diffusion.codegen.request import GenerationRequest, build_prompt
 from agentic_diffusion.diffusion.backbones.adapter import load_adapter
 from agentic_diffusion.diffusion.backbones.llama import Llama
-from agentic_diffusion.diffusion.block_decoder import DecodeSettings, Sample, StepView
+from agentic_diffusion.diffusion.block_decoder import DecodeSettings
+from agentic_diffusion.diffusion.block_state import Sample, StepView
 from agentic_diffusion.domains.code import languages
 from agentic_diffusion.domains.code.tokenizer import CodeTokenizer
 from agentic_diffusion.foundation.resources import atomic_write

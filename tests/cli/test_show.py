@@ -5,7 +5,8 @@ from rich.console import Console
 
 from agentic_diffusion.cli.show import MASK, LiveView, frame, shade
 from agentic_diffusion.codegen.result import Candidate
-from agentic_diffusion.diffusion.block_decoder import BlockDecoder, DecodeSettings, StepView
+from agentic_diffusion.diffusion.block_decoder import BlockDecoder, DecodeSettings
+from agentic_diffusion.diffusion.block_state import StepView
 from agentic_diffusion.domains.code.tokenizer import CodeTokenizer
 from agentic_diffusion.testing.suite import inline_suite
 from agentic_diffusion.testing.verdicts import Outcome, Verdict

@@ -6,18 +6,20 @@ The program goes to stdout (or to --out) and nothing else does; stderr tells wha
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
+from agentic_diffusion.cli.recording import Record
 from agentic_diffusion.foundation import config, events
-from agentic_diffusion.foundation.errors import ExitCode, StoreError, UsageError
-from agentic_diffusion.foundation.resources import atomic_write, peak_memory
+from agentic_diffusion.foundation.errors import ExitCode, UsageError
+from agentic_diffusion.foundation.resources import atomic_write
 from agentic_diffusion.foundation.settings import GenerateSettings, Mode, ModelSettings, SandboxSettings, StoreSettings
 
 if TYPE_CHECKING:
@@ -66,11 +68,11 @@ def generate(
     test
         One test as a statement, such as "assert f(1) == 2"; may be given several times.
     out
-        Write the program to this file instead of stdout.
+        Write the program to this file; stdout then has nothing, or the JSON object.
     as_json
         One JSON object on stdout: program, verdicts, counts, every candidate.
     budget
-        Time for everything, such as 60s or 2m.
+        Time for the search, denoising and judging together, such as 60s or 2m; loading the model comes on top.
     candidates
         Most candidates to try; without it as many as the budget allows.
     seed
@@ -82,7 +84,7 @@ def generate(
     mode
         denoise: blocks committed by confidence; verify: blocks as drafts that the causal pass checks; ar: one by one.
     temperature
-        Of all candidates after the first, greedy one.
+        Of all candidates after the first, greedy one; 0 tries that one alone.
     top_p
         Tokens are drawn from the smallest set that holds this probability.
     threshold
@@ -105,17 +107,49 @@ def generate(
         "generate.max_new_tokens": max_new_tokens,
     }
     settings = config.load(flags)
-    text = _prompt(prompt)
-    suite = _suite(tests or [], test or [])
-    request = _request(text, suite, settings, candidates, seed)
-    _check_target(out)
-    _check_terminal(show=show)
-    sandbox = _sandbox(settings.section(SandboxSettings), suite, unsafe=unsafe_no_sandbox)
-    result = _run(request, sandbox, settings, show=show)
-    _deliver(result, out, as_json=as_json)
-    _tell(result, explain=explain)
-    done = result.verified or (suite is None and bool(result.program))
-    return int(ExitCode.DONE if done else ExitCode.NOT_VERIFIED)
+    output = _Output(out=out, as_json=as_json, explain=explain, show=show)
+    request = _request(_prompt(prompt), _suite(tests or [], test or []), settings, candidates, seed)
+    output.check()
+    sandbox = _sandbox(settings.section(SandboxSettings), request, unsafe=unsafe_no_sandbox)
+    return int(_answer(request, sandbox, settings, output))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Output:
+    """What is told, and where."""
+
+    out: Path | None
+    as_json: bool
+    explain: bool
+    show: bool
+
+    def check(self) -> None:
+        """Refuse a target that cannot be written, and drawing where nothing can be drawn, before any work is done."""
+        if self.show and not sys.stderr.isatty():
+            raise UsageError(
+                "--show draws in a terminal, and stderr is none.", hint="leave --show out, or run in a terminal."
+            )
+        if self.out is None:
+            return
+        folder, kind = self.out.absolute().parent, None
+        if self.out.is_dir():
+            kind = "is a folder"
+        elif not folder.is_dir():
+            kind = "lies in a folder that does not exist"
+        elif not os.access(folder, os.W_OK):
+            kind = "lies in a folder that cannot be written"
+        if kind is not None:
+            raise UsageError(f"The output file {self.out} {kind}.", hint="name a file in a folder that you can write.")
+
+    def deliver(self, result: GenerationResult) -> None:
+        """The program to stdout or to the file; with --json the whole result to stdout."""
+        if self.out is not None:
+            atomic_write(self.out, result.program)
+        if self.as_json:
+            sys.stdout.write(json.dumps(result.as_json(), indent=1) + "\n")
+        elif self.out is None:
+            sys.stdout.write(result.program)
+        sys.stdout.flush()
 
 
 def _prompt(given: str | None) -> str:
@@ -152,8 +186,7 @@ def _request(
     text: str, suite: Suite | None, settings: config.Settings, candidates: int | None, seed: int
 ) -> GenerationRequest:
     """The request that the flags and settings describe."""
-    from agentic_diffusion.codegen.request import GenerationRequest
-    from agentic_diffusion.diffusion.block_decoder import DecodeSettings
+    from agentic_diffusion.codegen.request import GenerationRequest, decode_settings
 
     chosen, limits = settings.section(GenerateSettings), settings.section(SandboxSettings)
     return GenerationRequest(
@@ -162,44 +195,22 @@ def _request(
         batch=chosen.samples,
         candidates=candidates,
         seconds=chosen.budget_seconds,
-        decode=DecodeSettings(
-            mode=chosen.mode,
-            block=1 if chosen.mode == "ar" else chosen.block,
-            threshold=chosen.threshold,
-            temperature=chosen.temperature,
-            top_p=chosen.top_p,
-            max_new_tokens=chosen.max_new_tokens,
-            seed=seed,
-        ),
+        decode=decode_settings(chosen, seed=seed),
         case_seconds=limits.seconds,
         memory_bytes=limits.memory_bytes,
     )
 
 
-def _check_target(out: Path | None) -> None:
-    """Refuse a target that cannot be written before any work is done."""
-    if out is not None and (out.is_dir() or not out.absolute().parent.is_dir()):
-        kind = "is a folder" if out.is_dir() else "lies in a folder that does not exist"
-        raise UsageError(f"The output file {out} {kind}.", hint="name a file in a folder that exists.")
-
-
-def _check_terminal(*, show: bool) -> None:
-    """Refuse to draw where nothing can be drawn."""
-    if show and not sys.stderr.isatty():
-        raise UsageError(
-            "--show draws in a terminal, and stderr is none.", hint="leave --show out, or run in a terminal."
-        )
-
-
-def _sandbox(settings: SandboxSettings, suite: Suite | None, *, unsafe: bool) -> Sandbox | None:
+def _sandbox(settings: SandboxSettings, request: GenerationRequest, *, unsafe: bool) -> Sandbox | None:
     """The sandbox that will judge, after a look at whether the tests can fail at all."""
-    if suite is None:
+    if request.suite is None:
         return None
-    from agentic_diffusion.foundation.sandbox import choose
+    from agentic_diffusion.foundation.sandbox import Limits, choose
     from agentic_diffusion.testing.execution import suite_is_vacuous
 
     sandbox = choose(unsafe=unsafe, only=None if settings.tier == "auto" else settings.tier)
-    if suite_is_vacuous(suite, sandbox):
+    limits = Limits(seconds=request.case_seconds, memory_bytes=request.memory_bytes)
+    if suite_is_vacuous(request.suite, sandbox, limits):
         raise UsageError(
             "The tests pass for functions that do nothing, so passing them would prove nothing.",
             hint="assert the results that you expect.",
@@ -207,24 +218,27 @@ def _sandbox(settings: SandboxSettings, suite: Suite | None, *, unsafe: bool) ->
     return sandbox
 
 
-def _run(
-    request: GenerationRequest, sandbox: Sandbox | None, settings: config.Settings, *, show: bool
-) -> GenerationResult:
-    """Load the model, search, and keep the run in the store."""
+def _answer(
+    request: GenerationRequest, sandbox: Sandbox | None, settings: config.Settings, output: _Output
+) -> ExitCode:
+    """Load the model, search, deliver, and keep the run in the store."""
     from agentic_diffusion.codegen.coder import ADAPTER, Coder
     from agentic_diffusion.codegen.generator import generate as search
 
     adapter = None if request.decode.mode == "ar" else ADAPTER  # the parent alone writes in mode `ar`
     coder = Coder.load(settings.section(ModelSettings), adapter=adapter)
-    record = _Record.begin(settings.section(StoreSettings).url, request)
+    record = Record.begin(settings.section(StoreSettings).url, request)
     try:
-        with _view(coder.tokenizer, show=show) as view:
+        with _view(coder.tokenizer, show=output.show) as view:
             result = search(request, coder, sandbox, observe=view and view.step, report=view and view.candidate)
+        output.deliver(result)
     except BaseException as stop:
         record.finish("interrupted" if isinstance(stop, KeyboardInterrupt) else "failed", {})
         raise
+    _tell(result, explain=output.explain)
     record.keep(result, request)
-    return result
+    done = result.verified or (result.suite is None and bool(result.program))
+    return ExitCode.DONE if done else ExitCode.NOT_VERIFIED
 
 
 def _view(tokenizer: Any, *, show: bool) -> Any:
@@ -233,16 +247,6 @@ def _view(tokenizer: Any, *, show: bool) -> Any:
     from agentic_diffusion.cli.show import LiveView
 
     return LiveView(tokenizer)
-
-
-def _deliver(result: GenerationResult, out: Path | None, *, as_json: bool) -> None:
-    """The program to stdout or a file; with --json the whole result."""
-    data = json.dumps(result.as_json(), indent=1) + "\n" if as_json else result.program
-    if out is None:
-        sys.stdout.write(data)
-        sys.stdout.flush()
-    else:
-        atomic_write(out, data)
 
 
 def _tell(result: GenerationResult, *, explain: bool) -> None:
@@ -263,65 +267,3 @@ def _tell(result: GenerationResult, *, explain: bool) -> None:
     )
     if explain:
         events.say(result.explain())
-
-
-class _Record:
-    """The run in the store; a store that cannot be used is told once and costs nothing else."""
-
-    def __init__(self, store: Any, run: str) -> None:
-        self._store, self._run = store, run
-
-    @classmethod
-    def begin(cls, url: str | None, request: GenerationRequest) -> _Record:
-        from agentic_diffusion.foundation.store import Store
-
-        shown = {"prompt": request.prompt, "seconds": request.seconds, "batch": request.batch} | asdict(request.decode)
-        try:
-            store = Store.open(url)
-            return cls(store, store.start_run("generate", shown, run_id=events.run_id() or None))
-        except StoreError as problem:
-            events.get_logger(__name__).warning("the run is not recorded: %s (%s)", problem.message, problem.hint)
-            return cls(None, "")
-
-    def finish(self, status: Any, summary: dict[str, Any]) -> None:
-        if self._store is None:
-            return
-        try:
-            self._store.finish_run(self._run, status, summary)
-            self._store.close()
-        except StoreError as problem:
-            events.get_logger(__name__).warning("the run is not recorded: %s (%s)", problem.message, problem.hint)
-
-    def keep(self, result: GenerationResult, request: GenerationRequest) -> None:
-        """Metrics, and the verified program as a sample of the trajectory buffer."""
-        if self._store is None:
-            return
-        from agentic_diffusion.foundation.store import NewSample
-
-        metrics = {
-            "seconds": result.seconds,
-            "denoise_seconds": result.denoise_seconds,
-            "judge_seconds": result.judge_seconds,
-            "forwards": result.forwards,
-            "row_forwards": result.row_forwards,
-            "new_tokens": result.new_tokens,
-            "candidates": result.drawn,
-            "peak_memory_bytes": peak_memory(),
-        }
-        try:
-            self._store.record_metrics(self._run, {name: float(value) for name, value in metrics.items()})
-            if result.verified and result.best is not None:
-                sample = NewSample(
-                    run=self._run,
-                    domain="code",
-                    task=request.prompt.strip(),
-                    content=result.program,
-                    reward=1.0,
-                    reward_parts={"share_passed": 1.0},
-                    weights=result.weights,
-                    provenance={"origin": result.best.origin, "mode": result.mode, "sandbox": result.tier},
-                )
-                self._store.add_sample(sample)
-            self.finish("done", {"verified": result.verified, "tier": result.tier, **metrics})
-        except StoreError as problem:
-            events.get_logger(__name__).warning("the run is not recorded: %s (%s)", problem.message, problem.hint)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from agentic_diffusion.codegen.result import Candidate
-    from agentic_diffusion.diffusion.block_decoder import StepView
+    from agentic_diffusion.diffusion.block_state import StepView
     from agentic_diffusion.domains.code.tokenizer import CodeTokenizer
 
 MASK = "▒▒▒"

@@ -1,11 +1,12 @@
 """The code model as the generator sees it: parent, adapter and tokenizer, loaded together.
 
-The parent comes from the model folder; the adapter that ships with the package belongs to the default model and is
-refused with any other one.
+The parent comes from the model folder. The adapter that ships with the package belongs to the default model: one of
+another shape is refused, and with other weights of the same shape a warning says so.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,10 +18,14 @@ from agentic_diffusion.diffusion.backbones.llama import Llama
 from agentic_diffusion.diffusion.block_decoder import BlockDecoder, DecodeSettings
 from agentic_diffusion.diffusion.checkpoint import checksum
 from agentic_diffusion.domains.code.tokenizer import CodeTokenizer
+from agentic_diffusion.foundation.errors import ModelFileError
+from agentic_diffusion.foundation.events import get_logger
 from agentic_diffusion.foundation.resources import cpu_features, require_memory, usable_cpus
 from agentic_diffusion.installer import models
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from agentic_diffusion.diffusion.backbones.adapter import Adapter
     from agentic_diffusion.foundation.settings import ModelSettings
 
@@ -55,7 +60,11 @@ class Coder:
         require_memory(size * (2 if dtype == torch.float32 else 1) + (256 << 20), "loading the model")
         torch.set_num_threads(settings.threads or usable_cpus())
         parent = Llama.load(folder, dtype=dtype)
-        loaded = load_adapter(adapter, parent)[0] if adapter is not None else None
+        loaded = None
+        if adapter is not None:
+            loaded, config = load_adapter(adapter, parent)
+            if not _belongs(config, folder):
+                get_logger(__name__).warning("the adapter was trained on other weights than those in %s", folder)
         weights = checksum(adapter if adapter is not None else folder / "model.safetensors")
         return cls(parent, loaded, CodeTokenizer.load(folder), weights)
 
@@ -65,9 +74,24 @@ class Coder:
 
 
 def model_folder(name: str) -> Path:
-    """The folder of a model: `name` itself where it is one, else that of the model called so in the manifest."""
+    """The folder of a model: of that name in the manifest, or where `name` is a path (it holds a separator)."""
+    if "/" not in name:
+        return models.require(name)
     folder = Path(name).expanduser()
-    return folder if folder.is_dir() else models.require(name)
+    if not (folder / "model.safetensors").is_file():
+        raise ModelFileError(
+            f"The folder {folder} holds no model.safetensors.", hint="name a converted model's folder, or `default`."
+        )
+    return folder
+
+
+def _belongs(config: Mapping[str, object], folder: Path) -> bool:
+    """Whether the adapter was trained on the weights of `folder`; True where set-up noted no checksum of them."""
+    try:
+        noted = json.loads((folder / "checksums.json").read_text())["files"]["model.safetensors"]["sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return True
+    return config.get("parent_sha256") in (None, noted)
 
 
 def choose_dtype(name: str) -> torch.dtype:

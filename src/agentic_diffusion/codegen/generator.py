@@ -18,26 +18,27 @@ from agentic_diffusion.domains.code import languages
 from agentic_diffusion.foundation.errors import UsageError
 from agentic_diffusion.foundation.resources import Budget
 from agentic_diffusion.foundation.sandbox import Limits
-from agentic_diffusion.testing.execution import confirm, judge
+from agentic_diffusion.testing.execution import confirm, judge_each
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from agentic_diffusion.codegen.coder import Coder
     from agentic_diffusion.codegen.request import GenerationRequest
-    from agentic_diffusion.diffusion.block_decoder import BlockDecoder, Sample, StepView
+    from agentic_diffusion.diffusion.block_decoder import BlockDecoder
+    from agentic_diffusion.diffusion.block_state import Sample, StepView
     from agentic_diffusion.domains.code.languages.language import Language
     from agentic_diffusion.domains.code.tokenizer import Prompt
     from agentic_diffusion.foundation.sandbox import Sandbox
 
 _REMASK_SHARE = 0.5
 """Share of a batch that goes on from failed candidates instead of starting anew."""
-_TEMPERATURE = 0.7
-"""Temperature of the batches when the request's own is 0: greedy twice would be the same text twice."""
 _WARMER, _HOTTEST = 0.1, 1.5
 """A batch without a new program makes the next one warmer by this much, up to this."""
 _IDLE_ROUNDS = 12
 """So many batches without a new program end the search: the model has nothing else to say."""
+_LAST_SECONDS = 2.0
+"""Limit of a candidate's run when the budget is spent."""
 _ATTEMPTS_WITHOUT_TESTS = 4
 """Samples drawn at most, without tests, until one parses."""
 
@@ -81,12 +82,11 @@ class _Search:
         self.drawn = 0
         self.decoders: list[BlockDecoder] = []
         self.denoise_seconds = self.judge_seconds = 0.0
-        self.refused: set[str] = set()
 
     def run(self) -> GenerationResult:
         """Greedy first, then batches; those that bring nothing new are followed by warmer ones."""
         winner = self._round([None], temperature=0.0)
-        base, idle = self.request.decode.temperature or _TEMPERATURE, 0
+        base, idle = self.request.decode.temperature, 0
         while winner is None and not self._over() and idle < _IDLE_ROUNDS:
             known = len(self.candidates)
             winner = self._round(self._starts(), temperature=min(base + _WARMER * idle, _HOTTEST))
@@ -94,6 +94,8 @@ class _Search:
         return self._result(winner)
 
     def _over(self) -> bool:
+        if self.request.decode.temperature == 0:
+            return True  # greedy twice would be the same text twice
         most = self.request.candidates
         if self.request.suite is None and most is None:
             parsed = any(candidate.parses for candidate in self.candidates)
@@ -125,22 +127,21 @@ class _Search:
     def _denoise(self, starts: Sequence[Candidate | None], temperature: float) -> list[Candidate]:
         prompts, kept = [], []
         for start in starts:
-            plan = self._plan(start) if start is not None else None
-            if plan is not None and not self._fits(plan):
-                plan = None
-            tokens = plan.kept if plan is not None else []
+            tokens: list[int] = []
             origin = "greedy" if temperature == 0 else "sample"
-            if start is not None and plan is not None:
-                origin = f"remasked from line {plan.line} of candidate {start.number} ({plan.reason})"
-                start.remasked += 1
+            if start is not None:
+                start.remasked += 1  # also where nothing can be kept, so that another one has its turn
+                plan = self._plan(start)
+                if plan is not None and self._fits(plan):
+                    tokens = plan.kept
+                    origin = f"remasked from line {plan.line} of candidate {start.number} ({plan.reason})"
             prompts.append([*self.prompt.tokens, *tokens])
             kept.append((tokens, origin))
         settings = replace(self.request.decode, temperature=temperature, stop_tokens=(self.coder.tokenizer.fence_id,))
         decoder = self.coder.decoder(settings)
         self.decoders.append(decoder)
         streams = range(self.drawn, self.drawn + len(starts))
-        stop = self.budget.exhausted if self.drawn else None  # the first candidate is always finished
-        samples = decoder.decode(prompts, streams, observe=self.observe, stop=stop)
+        samples = decoder.decode(prompts, streams, observe=self.observe, stop=self.budget.exhausted)
         self.drawn += len(starts)
         made = [self._candidate(sample, *start) for sample, start in zip(samples, kept, strict=True)]
         known = {candidate.program for candidate in self.candidates}
@@ -185,29 +186,27 @@ class _Search:
         return longest <= self.coder.parent.shape.context
 
     def _judge(self, fresh: list[Candidate]) -> Candidate | None:
-        """Verdicts for the new candidates; the best of those that pass is confirmed."""
+        """Verdicts for the new candidates, the likeliest first, until one of them is confirmed or the time is up."""
         self.candidates += fresh
-        if self.request.suite is not None and self.sandbox is not None and fresh:
-            limits = Limits(seconds=self.request.case_seconds, memory_bytes=self.request.memory_bytes)
-            verdicts = judge(self.request.suite, [c.program for c in fresh], self.sandbox, limits)
-            for candidate, verdict in zip(fresh, verdicts, strict=True):
-                candidate.verdict = verdict
-        winner = None
-        for candidate in sorted(fresh, key=lambda c: -c.confidence):
-            if winner is None and candidate.verdict is not None and candidate.verdict.ok:
-                winner = self._confirmed(candidate)
-        for candidate in fresh:
+        suite, sandbox = self.request.suite, self.sandbox
+        if suite is None or sandbox is None or not fresh:
+            return None
+        # A cut-off round still gets a moment, so that what it found is not thrown away unseen.
+        seconds = min(self.request.case_seconds, max(self.budget.remaining(), _LAST_SECONDS))
+        limits = Limits(seconds=seconds, memory_bytes=self.request.memory_bytes)
+        ordered = sorted(fresh, key=lambda c: -c.confidence)
+        for candidate, verdict in zip(
+            ordered, judge_each(suite, [c.program for c in ordered], sandbox, limits), strict=False
+        ):
+            # Alone in a fresh process, beside a planted false assertion: code that fakes its result fails there.
+            candidate.verdict = confirm(suite, candidate.program, sandbox, limits) if verdict.ok else verdict
             if self.report is not None:
                 self.report(candidate)
-        return winner
-
-    def _confirmed(self, candidate: Candidate) -> Candidate | None:
-        """The candidate, if it passes alone in a fresh process and a planted false assertion fails there."""
-        assert self.request.suite is not None
-        assert self.sandbox is not None
-        limits = Limits(seconds=self.request.case_seconds, memory_bytes=self.request.memory_bytes)
-        candidate.verdict = confirm(self.request.suite, candidate.program, self.sandbox, limits)
-        return candidate if candidate.verdict.ok else None
+            if candidate.verdict.ok:
+                return candidate
+            if self.budget.exhausted():
+                break
+        return None
 
     def _result(self, winner: Candidate | None) -> GenerationResult:
         counts = [decoder.counts for decoder in self.decoders]

@@ -13,6 +13,7 @@ from agentic_diffusion.testing import python_suite
 if TYPE_CHECKING:
     from agentic_diffusion.domains.code.languages.language import Language
     from agentic_diffusion.domains.code.tokenizer import CodeTokenizer, Prompt
+    from agentic_diffusion.foundation.settings import GenerateSettings
     from agentic_diffusion.testing.suite import Suite
 
 _HEAD = re.compile(r"def\s+(\w+)")
@@ -56,6 +57,19 @@ class GenerationRequest:
             raise UsageError("At least one candidate is needed.", hint="use -n 8, or leave it out.")
         if not self.seconds > 0:
             raise UsageError(f"A budget of {self.seconds} seconds leaves no time.", hint="use --budget 60s.")
+
+
+def decode_settings(chosen: GenerateSettings, *, seed: int) -> DecodeSettings:
+    """The decoder's settings out of the user's; mode `ar` is a block of one token."""
+    return DecodeSettings(
+        mode=chosen.mode,
+        block=1 if chosen.mode == "ar" else chosen.block,
+        threshold=chosen.threshold,
+        temperature=chosen.temperature,
+        top_p=chosen.top_p,
+        max_new_tokens=chosen.max_new_tokens,
+        seed=seed,
+    )
 
 
 def build_prompt(request: GenerationRequest, language: Language, tokenizer: CodeTokenizer) -> Prompt:

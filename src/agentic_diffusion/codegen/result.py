@@ -118,8 +118,9 @@ class GenerationResult:
         made = f"Candidate {self.best.number} ({self.best.origin})"
         others = len(self.candidates) - 1
         if self.suite is None:
-            state = "parses" if self.best.parses else f"does not parse ({self.best.parse_error})"
-            return f"{made} was taken because it {state} and the model was surest of it; nothing was tested."
+            if not self.best.parses:
+                return f"{made} came closest, but it does not parse ({self.best.parse_error}); nothing was tested."
+            return f"{made} was taken because it parses and the model was surest of it; nothing was tested."
         verdict = self.best.verdict
         tests = f"{verdict.passed} of {verdict.total} tests" if verdict is not None else "no test"
         if self.verified:

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from agentic_diffusion.diffusion.block_packing import pack_block, pack_clean, pack_verify
+from agentic_diffusion.diffusion.block_state import DecodeCounts, Rows, Sample, StepView, view_of
 from agentic_diffusion.diffusion.samplers import sample_tokens, threshold_commits
 from agentic_diffusion.foundation.errors import ConfigError, UsageError
 from agentic_diffusion.foundation.randomness import uniforms
@@ -27,7 +28,7 @@ from agentic_diffusion.foundation.randomness import uniforms
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from jaxtyping import Bool, Float, Int
+    from jaxtyping import Float, Int
     from torch import Tensor
 
     from agentic_diffusion.diffusion.backbones.adapter import Adapter
@@ -83,73 +84,6 @@ class DecodeSettings:
             raise ConfigError(f"The seed {self.seed} is out of range.", hint="use a whole number from 0 to 2**64 - 1.")
 
 
-@dataclass(frozen=True)
-class Sample:
-    """A decoded text."""
-
-    stream: int
-    """The sample's random stream."""
-    tokens: list[int]
-    """New tokens, without the token that ends the text."""
-    finished: bool
-    """True when the model ended the text; False when it was cut at max_new_tokens."""
-    confidence: float
-    """Mean log-probability of the committed tokens, in nats."""
-    confidences: list[float]
-    """Probability of each committed token when it was committed."""
-
-
-@dataclass
-class DecodeCounts:
-    """What a decoding cost."""
-
-    forwards: int = 0
-    """Forwards of the whole batch, the prompt's included."""
-    row_forwards: int = 0
-    """Denoising steps summed over the rows that took part; the prompts' own forwards are not among them."""
-    new_tokens: int = 0
-    """Committed tokens, the ending one included, prompt excluded."""
-
-
-@dataclass(frozen=True)
-class StepView:
-    """What an observer sees after each forward: copies, safe to keep."""
-
-    streams: list[int]
-    """Stream of each row that took part."""
-    committed: list[list[int]]
-    """All new tokens of each row that are known without a gap."""
-    window: list[list[int | None]]
-    """Tokens of the open block after them; None is still masked."""
-    confidence: list[list[float]]
-    """Latest confidence of each place of the window, in [0, 1]."""
-
-
-@dataclass
-class _Rows:
-    """State of the rows in flight."""
-
-    streams: np.ndarray
-    tokens: Int[Tensor, "B T"]
-    known: Int[Tensor, " B"]
-    cached: Int[Tensor, " B"]
-    prompt: Int[Tensor, " B"]
-    window: Int[Tensor, "B K"]
-    is_masked: Bool[Tensor, "B K"]
-    shown: Float[Tensor, "B K"]
-    probability: Float[Tensor, "B T"]
-    drafts: Int[Tensor, " B"]
-    done: Bool[Tensor, " B"]
-    steps: int = 0
-
-    def keep(self, keep: Int[Tensor, " R"]) -> None:
-        """Drop all rows but `keep`."""
-        self.streams = self.streams[keep.cpu().numpy()]
-        for name in ("tokens", "known", "cached", "prompt", "window", "is_masked", "shown", "probability"):
-            setattr(self, name, getattr(self, name)[keep])
-        self.drafts, self.done = self.drafts[keep], self.done[keep]
-
-
 class BlockDecoder:
     """Decodes a batch of samples with a parent and, unless the mode is `ar`, its adapter."""
 
@@ -184,7 +118,7 @@ class BlockDecoder:
             self._forward(rows, cache)
             cut = stop is not None and stop()
             if observe is not None:
-                observe(_view(rows))
+                observe(view_of(rows))
             self._close(rows, samples, cut=cut)
             # A cache without a row is a copy of the others, so finished rows leave in groups.
             if rows.done.sum() * 3 >= len(rows.done) and not rows.done.all():
@@ -206,7 +140,7 @@ class BlockDecoder:
                 hint="shorten the prompt or lower --max-new-tokens.",
             )
 
-    def _open(self, prompts: Sequence[Sequence[int]], streams: Sequence[int]) -> tuple[_Rows, Cache]:
+    def _open(self, prompts: Sequence[Sequence[int]], streams: Sequence[int]) -> tuple[Rows, Cache]:
         """Lay out the rows and run the common beginning of all prompts once."""
         block, count = self.settings.block, len(prompts)
         device = self.parent.device
@@ -226,7 +160,7 @@ class BlockDecoder:
             self.parent.forward(self.parent.embed(tokens[0, :common]), packing, cache)
             self.counts.forwards += 1
         cache = cache.repeat_row(common, count)
-        rows = _Rows(
+        rows = Rows(
             streams=np.asarray(streams, dtype=np.int64),
             tokens=tokens,
             known=known,
@@ -243,7 +177,7 @@ class BlockDecoder:
             self._prefill_rest(rows, cache)
         return rows, cache
 
-    def _prefill_rest(self, rows: _Rows, cache: Cache) -> None:
+    def _prefill_rest(self, rows: Rows, cache: Cache) -> None:
         """Mode `verify` wants all but the last known token cached."""
         length = rows.known - 1 - rows.cached
         if int(length.max()) == 0:
@@ -253,7 +187,7 @@ class BlockDecoder:
         self.counts.forwards += 1
         rows.cached = rows.known - 1
 
-    def _forward(self, rows: _Rows, cache: Cache) -> None:
+    def _forward(self, rows: Rows, cache: Cache) -> None:
         self.counts.forwards += 1
         self.counts.row_forwards += int((~rows.done).sum())
         known, cached = rows.known, rows.cached
@@ -263,7 +197,7 @@ class BlockDecoder:
         rows.cached = torch.where(rows.done, cached, rows.cached)
         rows.steps += 1
 
-    def _ar(self, rows: _Rows, cache: Cache) -> None:
+    def _ar(self, rows: Rows, cache: Cache) -> None:
         """One clean token a row; the parent's own next token."""
         length = rows.known - rows.cached
         packing, clean = pack_clean(rows.cached, length)
@@ -276,7 +210,7 @@ class BlockDecoder:
         rows.cached = rows.known
         rows.known = rows.known + 1
 
-    def _denoise(self, rows: _Rows, cache: Cache) -> None:
+    def _denoise(self, rows: Rows, cache: Cache) -> None:
         """One reverse step of every row's open block; then the window moves past the gapless part."""
         assert self.adapter is not None
         block, count = self.settings.block, len(rows.streams)
@@ -301,7 +235,7 @@ class BlockDecoder:
         rows.is_masked = rows.is_masked & ~commits
         self._advance(rows)
 
-    def _advance(self, rows: _Rows) -> None:
+    def _advance(self, rows: Rows) -> None:
         """Move what is known without a gap out of the window into the text."""
         block = self.settings.block
         gapless = (~rows.is_masked).long().cumprod(1).sum(1)
@@ -318,7 +252,7 @@ class BlockDecoder:
         rows.shown = torch.where(inside, rows.shown.gather(1, source), 0.0)
         rows.is_masked = torch.where(inside, rows.is_masked.gather(1, source), True)
 
-    def _verify(self, rows: _Rows, cache: Cache) -> None:
+    def _verify(self, rows: Rows, cache: Cache) -> None:
         """The parent checks the draft; the branch that fits the number of accepted drafts gives the next draft."""
         assert self.adapter is not None
         block, count = self.settings.block, len(rows.streams)
@@ -355,7 +289,7 @@ class BlockDecoder:
         rows.drafts = torch.full_like(rows.drafts, block - 1)
 
     def _draw(
-        self, logits: Float[Tensor, "B K V"], rows: _Rows, places: Int[Tensor, "B K"], step: int
+        self, logits: Float[Tensor, "B K V"], rows: Rows, places: Int[Tensor, "B K"], step: int
     ) -> tuple[Int[Tensor, "B K"], Float[Tensor, "B K"]]:
         """Draw one token a place from its row's own stream; the number depends on place and step alone."""
         if self.settings.temperature == 0:
@@ -366,7 +300,7 @@ class BlockDecoder:
             random = torch.from_numpy(np.stack(numbers)).to(logits.device, torch.float32)
         return sample_tokens(logits.float(), self.settings.temperature, self.settings.top_p, random)
 
-    def _close(self, rows: _Rows, samples: dict[int, Sample], *, cut: bool) -> None:
+    def _close(self, rows: Rows, samples: dict[int, Sample], *, cut: bool) -> None:
         """Take the samples of the rows that ended, were cut, or reached their longest answer."""
         new = rows.known - rows.prompt
         limit = self.settings.max_new_tokens
@@ -400,15 +334,3 @@ def _common_prefix(prompts: Sequence[Sequence[int]]) -> int:
         if left != right:
             return place
     return min(len(first), len(last))
-
-
-def _view(rows: _Rows) -> StepView:
-    committed = [
-        row[begin:end].tolist()
-        for row, begin, end in zip(rows.tokens, rows.prompt.tolist(), rows.known.tolist(), strict=True)
-    ]
-    window = [
-        [None if masked else token for token, masked in zip(tokens, masks, strict=True)]
-        for tokens, masks in zip(rows.window.tolist(), rows.is_masked.tolist(), strict=True)
-    ]
-    return StepView([int(s) for s in rows.streams], committed, window, rows.shown.tolist())

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import random
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -34,6 +34,7 @@ __all__ = [
     "confirm",
     "inline_suite",
     "judge",
+    "judge_each",
     "load_suite",
     "make_suite",
     "suite_is_vacuous",
@@ -85,21 +86,32 @@ def judge(
     pace: Pace | None = None,
     seed: int | None = None,
 ) -> list[Verdict]:
-    """A verdict for every candidate, in their order.
+    """A verdict for every candidate, in their order; see `judge_each`."""
+    return list(judge_each(suite, candidates, sandbox, limits, pace=pace, seed=seed))
+
+
+def judge_each(
+    suite: Suite,
+    candidates: Sequence[str],
+    sandbox: Sandbox,
+    limits: Limits | None = None,
+    *,
+    pace: Pace | None = None,
+    seed: int | None = None,
+) -> Iterator[Verdict]:
+    """A verdict for every candidate, in their order, each made when it is asked for.
 
     `limits` bounds each candidate. `seed` fixes which assertions are sent negated (default: unpredictable). Candidates
     that do not parse are not run. SandboxError when the sandbox itself fails.
     """
     language = languages.get(suite.language)
-    found: list[Verdict] = []
     with Server(suite, sandbox, limits or Limits(), pace or Pace(), _random(seed)) as server:
         for candidate in candidates:
             problem = language.parse_error(candidate)
             if problem is not None:
-                found.append(verdicts.unparsed(candidate, suite, problem, sandbox.tier))
+                yield verdicts.unparsed(candidate, suite, problem, sandbox.tier)
             else:
-                found.append(server.verdict(candidate))
-    return found
+                yield server.verdict(candidate)
 
 
 def confirm(

@@ -19,7 +19,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -69,23 +69,44 @@ class LlamaShape:
         """Read `config.json` of a converted or downloaded model folder."""
         try:
             raw = json.loads((folder / "config.json").read_text())
-            return cls(
-                layers=raw["num_hidden_layers"],
-                width=raw["hidden_size"],
-                heads=raw["num_attention_heads"],
-                kv_heads=raw["num_key_value_heads"],
-                mlp=raw["intermediate_size"],
-                vocabulary=raw["vocab_size"],
-                context=raw["max_position_embeddings"],
+            shape = cls(
+                layers=int(raw["num_hidden_layers"]),
+                width=int(raw["hidden_size"]),
+                heads=int(raw["num_attention_heads"]),
+                kv_heads=int(raw["num_key_value_heads"]),
+                mlp=int(raw["intermediate_size"]),
+                vocabulary=int(raw["vocab_size"]),
+                context=int(raw["max_position_embeddings"]),
                 rope_theta=float(raw["rope_theta"]),
                 epsilon=float(raw["rms_norm_eps"]),
-                eos_id=raw["eos_token_id"],
+                eos_id=int(raw["eos_token_id"]),
             )
         except (OSError, ValueError, KeyError, TypeError) as problem:
             raise ModelFileError(
                 f"The folder {folder} holds no readable config.json of a Llama-type model: {problem}.",
                 hint="run `agd setup` to fetch the default model, or name a folder that has config.json.",
             ) from problem
+        foreign = _foreign(raw, shape)
+        if foreign:
+            raise ModelFileError(
+                f"The model in {folder} cannot be read as a Llama: {foreign}.",
+                hint="use a model of the plain Llama type, such as the default one (`agd models list`).",
+            )
+        return shape
+
+
+def _foreign(raw: dict[str, Any], shape: LlamaShape) -> str | None:
+    """What the configuration asks for that this forward does not do; None when nothing."""
+    counts = (shape.layers, shape.width, shape.heads, shape.kv_heads, shape.mlp, shape.vocabulary, shape.context)
+    if min(counts) < 1 or shape.width % shape.heads or shape.heads % shape.kv_heads:
+        return f"{shape.heads} heads, {shape.kv_heads} key-value heads and a width of {shape.width} do not fit"
+    if raw.get("rope_scaling") is not None:
+        return "it scales its rotary embedding"
+    if raw.get("hidden_act", "silu") != "silu":
+        return f"its activation is {raw['hidden_act']!r}"
+    if raw.get("head_dim", shape.head) not in (None, shape.head):
+        return f"its heads are {raw['head_dim']} wide"
+    return None
 
 
 @dataclass(frozen=True)

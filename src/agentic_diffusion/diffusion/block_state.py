@@ -1,0 +1,93 @@
+"""What a block decoding holds while it runs and what it gives back: rows in flight, samples, counts, views of a step.
+
+B rows (samples), T tokens of a row, K block length
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import Bool, Float, Int
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A decoded text."""
+
+    stream: int
+    """The sample's random stream."""
+    tokens: list[int]
+    """New tokens, without the token that ends the text."""
+    finished: bool
+    """True when the model ended the text; False when it was cut at max_new_tokens."""
+    confidence: float
+    """Mean log-probability of the committed tokens, in nats."""
+    confidences: list[float]
+    """Probability of each committed token when it was committed."""
+
+
+@dataclass
+class DecodeCounts:
+    """What a decoding cost."""
+
+    forwards: int = 0
+    """Forwards of the whole batch, the prompt's included."""
+    row_forwards: int = 0
+    """Denoising steps summed over the rows that took part; the prompts' own forwards are not among them."""
+    new_tokens: int = 0
+    """Committed tokens, the ending one included, prompt excluded."""
+
+
+@dataclass(frozen=True)
+class StepView:
+    """What an observer sees after each forward: copies, safe to keep."""
+
+    streams: list[int]
+    """Stream of each row that took part."""
+    committed: list[list[int]]
+    """All new tokens of each row that are known without a gap."""
+    window: list[list[int | None]]
+    """Tokens of the open block after them; None is still masked."""
+    confidence: list[list[float]]
+    """Latest confidence of each place of the window, in [0, 1]."""
+
+
+@dataclass
+class Rows:
+    """State of the rows in flight."""
+
+    streams: np.ndarray
+    tokens: Int[Tensor, "B T"]
+    known: Int[Tensor, " B"]
+    cached: Int[Tensor, " B"]
+    prompt: Int[Tensor, " B"]
+    window: Int[Tensor, "B K"]
+    is_masked: Bool[Tensor, "B K"]
+    shown: Float[Tensor, "B K"]
+    probability: Float[Tensor, "B T"]
+    drafts: Int[Tensor, " B"]
+    done: Bool[Tensor, " B"]
+    steps: int = 0
+
+    def keep(self, keep: Int[Tensor, " R"]) -> None:
+        """Drop all rows but `keep`."""
+        self.streams = self.streams[keep.cpu().numpy()]
+        for name in ("tokens", "known", "cached", "prompt", "window", "is_masked", "shown", "probability"):
+            setattr(self, name, getattr(self, name)[keep])
+        self.drafts, self.done = self.drafts[keep], self.done[keep]
+
+
+def view_of(rows: Rows) -> StepView:
+    committed = [
+        row[begin:end].tolist()
+        for row, begin, end in zip(rows.tokens, rows.prompt.tolist(), rows.known.tolist(), strict=True)
+    ]
+    window = [
+        [None if masked else token for token, masked in zip(tokens, masks, strict=True)]
+        for tokens, masks in zip(rows.window.tolist(), rows.is_masked.tolist(), strict=True)
+    ]
+    return StepView([int(s) for s in rows.streams], committed, window, rows.shown.tolist())
