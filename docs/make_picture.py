@@ -34,7 +34,7 @@ from agentic_diffusion.domains.code import languages
 from agentic_diffusion.domains.code.tokenizer import CodeTokenizer
 from agentic_diffusion.foundation.resources import atomic_write
 from agentic_diffusion.foundation.sandbox import choose
-from agentic_diffusion.foundation.settings import ModelSettings
+from agentic_diffusion.foundation.settings import GenerateSettings, ModelSettings
 from agentic_diffusion.testing.execution import judge
 from agentic_diffusion.testing.suite import load_suite
 
@@ -174,7 +174,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, help="folder of the converted model; default: the one that is set up")
     parser.add_argument("--adapter", type=Path, default=ADAPTER)
-    parser.add_argument("--threshold", type=float, default=0.9)
+    parser.add_argument("--threshold", type=float, default=GenerateSettings().threshold)
     parser.add_argument("--out", type=Path, default=PICTURE)
     parser.add_argument("--capture", action="store_true", help="run the main command instead and keep its output")
     options = parser.parse_args()
