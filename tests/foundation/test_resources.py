@@ -235,3 +235,92 @@ def test_atomic_write_says_what_is_wrong(tmp_path):
         resources.atomic_write(tmp_path / "missing" / "file", "x")
     with pytest.raises(ResourceError, match="cannot be written: No space left on device"):
         resources.atomic_write(Path("/dev/full"), "x")
+
+
+def test_sha256_of_a_file(tmp_path):
+    (tmp_path / "abc").write_bytes(b"abc")
+    # The example of FIPS 180-4.
+    known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert resources.sha256_of(tmp_path / "abc") == known
+    with pytest.raises(FileNotFoundError):
+        resources.sha256_of(tmp_path / "missing")
+
+
+def _folder(path: Path, content: str) -> Path:
+    (path / "deep").mkdir(parents=True)
+    (path / "deep" / "file").write_text(content)
+    return path
+
+
+@pytest.mark.parametrize("before", ["nothing", "folder", "file", "link"])
+def test_a_folder_takes_the_place_of_whatever_was_there(tmp_path, before):
+    target = tmp_path / "place" / "target"
+    target.parent.mkdir()
+    if before == "folder":
+        _folder(target, "old")
+        (target / "left-over").touch()
+    elif before == "file":
+        target.write_text("old")
+    elif before == "link":
+        target.symlink_to(_folder(tmp_path / "elsewhere", "stays"))
+    resources.replace_folder(_folder(tmp_path / "made", "new"), target)
+    assert [path.name for path in target.parent.iterdir()] == ["target"]
+    assert [path.name for path in target.iterdir()] == ["deep"]
+    assert (target / "deep" / "file").read_text() == "new"
+    if before == "link":
+        assert (tmp_path / "elsewhere" / "deep" / "file").read_text() == "stays"
+
+
+@pytest.mark.parametrize(("event", "number"), [("os.rename", 1), ("os.rename", 2), ("shutil.rmtree", 1), ("none", 1)])
+def test_a_folder_that_is_replaced_survives_a_kill_at_any_moment(tmp_path, event, number):
+    target, made = _folder(tmp_path / "target", "old"), _folder(tmp_path / "made", "new")
+    code = f"""
+import os, pathlib, signal, sys
+from agentic_diffusion.foundation import resources
+left = [{number}]
+def watch(event, _):
+    if event == {event!r}:
+        left[0] -= 1
+        if left[0] == 0:
+            os.kill(os.getpid(), signal.SIGKILL)  # just before it happens
+sys.addaudithook(watch)
+resources.replace_folder(pathlib.Path({str(made)!r}), pathlib.Path({str(target)!r}))
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=False)
+    assert done.returncode == (0 if event == "none" else -9)
+    resources.recover_folder(target)
+    assert (target / "deep" / "file").read_text() == ("old" if event == "os.rename" else "new")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["made"] * made.exists() + ["target"]
+    if made.exists():
+        resources.replace_folder(made, target)
+        assert (target / "deep" / "file").read_text() == "new"
+
+
+def test_a_folder_that_cannot_be_put_in_place_leaves_the_old_one(tmp_path):
+    target = _folder(tmp_path / "target", "old")
+    with pytest.raises(OSError, match="No such file"):
+        resources.replace_folder(tmp_path / "missing", target)
+    assert (target / "deep" / "file").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["target"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are named in /proc")
+def test_a_folder_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
+    events = []
+    real_sync, real_rename = os.fsync, os.rename
+
+    def fsync(handle):
+        events.append(("sync", os.readlink(f"/proc/self/fd/{handle}")))  # noqa: PTH115
+        real_sync(handle)
+
+    def rename(source, target, **options):
+        events.append(("rename", str(source)))
+        real_rename(source, target, **options)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "rename", rename)
+    made = _folder(tmp_path / "made", "new")
+    resources.replace_folder(made, tmp_path / "target")
+    named = events.index(("rename", str(made)))
+    assert {("sync", str(path)) for path in (made, made / "deep", made / "deep" / "file")} == set(events[:named])
+    assert ("sync", str(tmp_path)) in events[named:]

@@ -284,6 +284,16 @@ def test_what_a_killed_run_left_is_removed(tiny: TinyModel, base: Path) -> None:
     assert is_clean(base)
 
 
+def test_a_model_that_a_killed_run_left_aside_is_used_again(tiny: TinyModel, base: Path) -> None:
+    folder = models.obtain(tiny.entry, tiny.supply(), base)
+    folder.rename(folder.with_name(".tiny.old"))
+
+    assert models.obtain(tiny.entry, tiny.supply(), base) == folder
+    assert models.damage(tiny.entry, folder, every_byte=True) == []
+    assert len(tiny.fetched) == 1, "nothing was fetched again"
+    assert sorted(path.name for path in folder.parent.iterdir()) == [".tiny.lock", "tiny"]
+
+
 def test_two_at_once_fetch_once(tiny: TinyModel, base: Path, tmp_path: Path) -> None:
     script = tmp_path / "one.py"
     script.write_text(

@@ -27,7 +27,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from agentic_diffusion.foundation.errors import ModelFileError, UsageError
-from agentic_diffusion.foundation.resources import atomic_write
+from agentic_diffusion.foundation.resources import atomic_write, sha256_of
 
 _FETCH = "Fetch or make the file again."
 _HEADER = "checkpoint"
@@ -121,8 +121,7 @@ def require_shapes(tensors: Mapping[str, Tensor], shapes: Mapping[str, tuple[int
 def checksum(path: Path) -> str:
     """The SHA-256 of a whole file in hexadecimal; reads it in pieces. Raises ModelFileError where it cannot be read."""
     try:
-        with Path(path).open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return sha256_of(Path(path))
     except OSError as error:
         raise ModelFileError(f"The model file {path} cannot be read: {error.strerror}.", hint=_FETCH) from error
 

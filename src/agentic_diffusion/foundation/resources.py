@@ -9,6 +9,7 @@ Standard library only.
 from __future__ import annotations
 
 import errno
+import hashlib
 import math
 import os
 import re
@@ -239,6 +240,67 @@ def atomic_write(path: Path, data: bytes | str, *, mode: int = 0o666) -> None:
         _raise_write_error(path, error)
 
 
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file in hexadecimal, read in pieces; raises OSError when it cannot be read."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def replace_folder(made: Path, target: Path) -> None:
+    """Put the finished folder `made` in the place of `target`, which lies on the same disk and may not exist yet.
+
+    All of `made` is on the disk before it gets its name. A crash between the two renames leaves the old folder aside,
+    where the next call, or `recover_folder`, finds it. One caller at a time for a target; raises OSError.
+    """
+    for folder, _, names in os.walk(made):
+        for path in (*(Path(folder, name) for name in names), Path(folder)):
+            _sync(path)
+    recover_folder(target)
+    aside = _aside(target)
+    if os.path.lexists(target):
+        target.rename(aside)
+    try:
+        made.rename(target)
+    except OSError:
+        recover_folder(target)
+        raise
+    _sync(target.parent)
+    _remove(aside)
+
+
+def recover_folder(target: Path) -> None:
+    """End a `replace_folder` that was cut off: where the new folder is not in place, the old one comes back."""
+    aside = _aside(target)
+    if not os.path.lexists(aside):
+        return
+    if os.path.lexists(target):
+        _remove(aside)
+    else:
+        aside.rename(target)
+
+
+def _aside(target: Path) -> Path:
+    """Where the old folder waits until the new one is in place."""
+    return target.with_name(f".{target.name}.old")
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder, a file or a link, whichever is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    """See that a file's content, or a folder's names, are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def _replace(target: Path, content: bytes, mode: int) -> None:
     """Temporary file in the same folder, fsync, rename over the target, fsync of the folder."""
     temporary = target.with_name(f".{target.name[:100]}.{uuid.uuid4().hex}.tmp")
@@ -253,11 +315,7 @@ def _replace(target: Path, content: bytes, mode: int) -> None:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)  # already renamed, unless something above was interrupted
-    folder = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    _sync(target.parent)
 
 
 def _raise_write_error(path: Path, error: OSError) -> NoReturn:

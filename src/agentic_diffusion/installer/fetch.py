@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import http.client
 import os
 import shutil
@@ -20,17 +19,11 @@ from typing import BinaryIO
 
 from agentic_diffusion.foundation import events
 from agentic_diffusion.foundation.errors import ModelFileError, ResourceError, SetupError
-from agentic_diffusion.foundation.resources import format_size
+from agentic_diffusion.foundation.resources import format_size, sha256_of
 from agentic_diffusion.installer.manifest import FileFact
 
 _CHUNK = 1 << 20
 _STALL_SECONDS = 30
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check(path: Path, fact: FileFact) -> None:

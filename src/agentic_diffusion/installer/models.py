@@ -22,7 +22,14 @@ from typing import NamedTuple
 
 from agentic_diffusion.foundation import events
 from agentic_diffusion.foundation.errors import ModelFileError, ResourceError, SetupError
-from agentic_diffusion.foundation.resources import atomic_write, home, require_disk
+from agentic_diffusion.foundation.resources import (
+    atomic_write,
+    home,
+    recover_folder,
+    replace_folder,
+    require_disk,
+    sha256_of,
+)
 from agentic_diffusion.installer import fetch, locking
 from agentic_diffusion.installer import manifest as manifests
 from agentic_diffusion.installer.manifest import FileFact, HubSource, ModelEntry, WheelSource
@@ -103,7 +110,7 @@ def damage(entry: ModelEntry, folder: Path, *, every_byte: bool = False) -> list
             problems.append(f"{path} is missing")
         elif path.stat().st_size != fact.size:
             problems.append(f"{path} has {path.stat().st_size} bytes, {fact.size} are expected")
-        elif every_byte and fetch.sha256_of(path) != fact.sha256:
+        elif every_byte and sha256_of(path) != fact.sha256:
             problems.append(f"{path} is corrupt: its SHA-256 is not the one that was noted")
     return problems
 
@@ -116,6 +123,8 @@ def obtain(entry: ModelEntry, supply: Supply, base: Path | None = None) -> Path:
     target = folder_of(entry, base)
     work = target.parent / f".{entry.name}.work"
     with locking.exclusive(target.parent / f".{entry.name}.lock", f"setting up the model {entry.name}"):
+        with fetch.disk_errors(f"write the model to {target.parent}"):
+            recover_folder(target)
         if not damage(entry, target):
             return target
         shutil.rmtree(work, ignore_errors=True)  # left by one that was killed
@@ -124,8 +133,7 @@ def obtain(entry: ModelEntry, supply: Supply, base: Path | None = None) -> Path:
             with fetch.disk_errors(f"write the model to {target.parent}"):
                 work.mkdir(parents=True)
                 made = _first_that_works(entry, supply, work)
-                shutil.rmtree(target, ignore_errors=True)
-                made.rename(target)
+                replace_folder(made, target)
         finally:
             shutil.rmtree(work, ignore_errors=True)
     return target
@@ -288,7 +296,7 @@ def _sealed(entry: ModelEntry, made: Path, origin: str) -> Path:
         note = {"format": entry.format, "file": "model.safetensors", "sha256": origin}
         atomic_write(made / "source.json", json.dumps(note, indent=1) + "\n")
     files = {
-        path.name: {"size": path.stat().st_size, "sha256": fetch.sha256_of(path)}
+        path.name: {"size": path.stat().st_size, "sha256": sha256_of(path)}
         for path in sorted(made.iterdir())
         if path.name != CHECKSUMS
     }

@@ -16,6 +16,7 @@ from agentic_diffusion.diffusion.backbones.convert import convert
 from agentic_diffusion.diffusion.backbones.llama import Llama
 from agentic_diffusion.domains.code.tokenizer import CodeTokenizer
 from agentic_diffusion.foundation.errors import ModelFileError
+from agentic_diffusion.foundation.resources import sha256_of
 from tiny_coder import SPECIAL, causal_states, merges, random_weights, stock_tokenizer, tiny_shape, vocabulary
 
 SHAPE = tiny_shape(mlp=64)  # quantised types hold blocks of 32 numbers
@@ -126,8 +127,19 @@ def test_the_folder_says_what_it_was_made_from_and_replaces_an_older_one(tmp_pat
         "config.json", "model.safetensors", "source.json", "tokenizer.json",
     ]  # fmt: skip
     note = json.loads((target / "source.json").read_text())
-    assert note == {"format": module.FORMAT, "file": "tiny.gguf", "sha256": module._sha256(written)}
+    assert note == {"format": module.FORMAT, "file": "tiny.gguf", "sha256": sha256_of(written)}
     assert [path.name for path in target.parent.iterdir()] == ["model"]
+
+
+def test_a_folder_that_a_killed_run_left_aside_comes_back_before_anything_else(tmp_path, written):
+    aside = tmp_path / ".model.old"
+    aside.mkdir()
+    (aside / "older").write_text("kept")
+    with pytest.raises(ModelFileError, match="does not exist"):
+        convert(tmp_path / "none.gguf", tmp_path / "model")
+    assert [path.name for path in (tmp_path / "model").iterdir()] == ["older"]
+    convert(written, tmp_path / "model")
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
 def _refused(source, tmp_path) -> str:

@@ -7,7 +7,6 @@ Run as `python -m agentic_diffusion.diffusion.backbones.convert GGUF OUT_DIR`; n
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import sys
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from agentic_diffusion.foundation.errors import AgdError, ModelFileError, UsageError
+from agentic_diffusion.foundation.resources import recover_folder, replace_folder, sha256_of
 
 if TYPE_CHECKING:
     from gguf import GGUFReader
@@ -48,8 +48,10 @@ _TOP_NAMES = {
 def convert(source: Path, target: Path) -> Path:
     """Convert the GGUF file `source` into the folder `target` (created whole or not at all) and return `target`.
 
+    One process at a time for a target. What a killed run left aside comes back first.
     Raises ModelFileError when the file is not a readable GGUF of a Llama-type model.
     """
+    recover_folder(target)
     reader = _open(source)
     target.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
@@ -58,12 +60,10 @@ def convert(source: Path, target: Path) -> Path:
         (work / "config.json").write_text(json.dumps(config, indent=1) + "\n")
         build_tokenizer(reader).save(str(work / "tokenizer.json"))
         _write_weights(reader, config, work / "model.safetensors")
-        source_note = {"format": FORMAT, "file": source.name, "sha256": _sha256(source)}
+        source_note = {"format": FORMAT, "file": source.name, "sha256": sha256_of(source)}
         (work / "source.json").write_text(json.dumps(source_note, indent=1) + "\n")
         work.chmod(0o755)
-        if target.exists():
-            shutil.rmtree(target)
-        work.rename(target)
+        replace_folder(work, target)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return target
@@ -205,11 +205,6 @@ def _save_bfloat16(tensors: dict[str, NDArray[np.uint16]], path: Path) -> None:
         file.write(head)
         for name in sorted(tensors):
             file.write(tensors[name].tobytes())
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def main(arguments: list[str]) -> int:
