@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -94,13 +96,31 @@ def test_a_kill_in_any_step_is_made_good_by_the_next_run(tmp_path: Path, broken:
 
 def test_a_torn_line_does_not_spoil_the_next_one(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal")
-    journal.write("begin", "first", "/x")
+    journal.write("begin", "first", str(tmp_path / "x"))
     with journal.path.open("a") as file:
         file.write('\n{"event": "end", "st')
     journal.write("end", "first")
-    journal.write("begin", "second", "/y")
+    journal.write("begin", "second", str(tmp_path / "y"))
 
-    assert journal.unfinished() == {"second": "/y"}
+    assert journal.unfinished() == {"second": str(tmp_path / "y")}
+
+
+def test_the_journal_of_a_copy_names_the_folders_of_the_copy_and_none_outside(tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    for folder in (old / "venv", tmp_path / "outside"):
+        folder.mkdir(parents=True)
+    Journal(old / "journal").write("begin", "environment", str(old / "venv"))
+    shutil.copytree(old, new)
+    with (new / "journal").open("a") as file:
+        record = {"event": "begin", "step": "far", "owns": str(tmp_path / "outside")}
+        file.write(f"\n{json.dumps(record)}\n{json.dumps(record | {'step': 'all', 'owns': '.'})}")
+
+    journal = Journal(new / "journal")
+    assert journal.unfinished() == {"environment": str(new / "venv"), "far": "", "all": ""}
+    assert recover(journal) == ["environment", "far", "all"]
+    assert not (new / "venv").exists()
+    assert (old / "venv").exists()
+    assert (tmp_path / "outside").exists()
 
 
 def test_no_journal_means_nothing_is_unfinished(tmp_path: Path) -> None:

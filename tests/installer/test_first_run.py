@@ -51,6 +51,48 @@ def test_a_light_command_sets_up_no_torch_and_no_model(small: Checkout) -> None:
     assert not Path(small.environment["HOME"]).exists()
 
 
+@pytest.mark.parametrize("change", ["move", "copy"])
+def test_a_moved_or_copied_checkout_runs_its_own_sources(small: Checkout, change: str) -> None:
+    assert small.run("generate", "1").returncode == 0
+    old, new = small.root, small.root.with_name("new place")
+    if change == "move":
+        old.rename(new)
+    else:
+        shutil.copytree(old, new, symlinks=True)
+    source = new / "small" / "small.py"
+    source.write_text(source.read_text().replace("generated", "generated at the new place"))
+    small.root = new
+
+    first = small.run("generate", "2")
+
+    assert first.stdout == "generated at the new place with torch 2.13.0+cpu ['generate', '2']\n", first.stderr
+    assert "[1/1] environment" in first.stderr, "all else is kept"
+    assert small.run("generate", "2").stderr == ""
+    if change == "copy":
+        small.root = old
+        again = small.run("generate", "3")
+        assert (again.stdout, again.stderr) == ("generated with torch 2.13.0+cpu ['generate', '3']\n", "")
+
+
+def test_a_copy_of_an_interrupted_checkout_leaves_the_old_one_alone(small: Checkout, tmp_path: Path) -> None:
+    wait = tmp_path / "wait"
+    wait.touch()
+    process = small.start("generate", "1", AGD_TEST_WAIT=str(wait))
+    small.wait_for_step("environment")
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=120)
+    old, small.root = small.root, small.root.with_name("new place")
+    shutil.copytree(old, small.root, symlinks=True)
+    (old / ".agd" / "venv").mkdir(exist_ok=True)
+    wait.unlink()
+
+    done = small.run("generate", "2")
+
+    assert done.returncode == 0, done.stderr
+    assert "the step environment did not end last time" in done.stderr
+    assert (old / ".agd" / "venv").is_dir()
+
+
 def test_two_first_runs_share_one_set_up(small: Checkout, tmp_path: Path) -> None:
     wait = tmp_path / "wait"
     wait.touch()

@@ -54,6 +54,13 @@ def test_an_environment_counts_while_lock_and_python_are_the_same(project: Layou
     project.python.touch()
     (project.root / "uv.lock").write_text("version = 2\n")
     assert probe.environment_parts(project) == frozenset()
+    (project.root / "uv.lock").write_text("version = 1\n")
+    assert probe.environment_parts(project) == {"core", "dev"}
+    moved = checkout(project.root.rename(project.root.with_name("moved")))
+    assert probe.environment_parts(moved) == frozenset(), "the environment leads to the old place"
+    assert moved.root is not None
+    project = checkout(moved.root.rename(project.root))
+    assert probe.environment_parts(project) == {"core", "dev"}
     project.marker.write_text("{")
     assert probe.environment_parts(project) == frozenset()
 

@@ -1,8 +1,9 @@
 """Doing the steps of a plan, so that an interruption at any moment leaves nothing half made behind.
 
 The journal has a line when a step begins and one when it ends. A step that began and did not end is undone at the next
-start: the folder that it owns is removed. Then facts are gathered anew, so that the next plan begins where the last one
-really got to. Standard library only.
+start: the folder that it owns is removed. Folders are written relative to the journal's own, so that those of a moved
+or copied checkout are its own and never the old one's. Then facts are gathered anew, so that the next plan begins where
+the last one really got to. Standard library only.
 """
 
 from __future__ import annotations
@@ -36,14 +37,15 @@ class Journal:
         open_steps: dict[str, str] = {}
         for record in self._records():
             if record["event"] == "begin":
-                open_steps[record["step"]] = record["owns"]
+                open_steps[record["step"]] = self._own(record["owns"])
             else:
                 open_steps.pop(record["step"], None)
         return open_steps
 
     def write(self, event: str, step: str, owns: str = "") -> None:
         """Add a line and see that it is on the disk."""
-        record = {"event": event, "step": step, "owns": owns, "at": round(time.time(), 3)}
+        below = os.path.relpath(owns, self.path.parent) if owns else ""
+        record = {"event": event, "step": step, "owns": below, "at": round(time.time(), 3)}
         with fetch.disk_errors(f"write {self.path}"):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("a", encoding="utf-8") as file:
@@ -51,6 +53,12 @@ class Journal:
                 file.write(f"\n{json.dumps(record)}")
                 file.flush()
                 os.fsync(file.fileno())
+
+    def _own(self, owns: str) -> str:
+        """The folder behind an entry; none for one that does not lie below the journal's own folder."""
+        state = self.path.parent
+        folder = Path(os.path.normpath(state / owns))
+        return str(folder) if state in folder.parents else ""
 
     def _records(self) -> list[dict[str, str]]:
         records = []

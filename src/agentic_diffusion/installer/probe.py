@@ -136,8 +136,8 @@ def modules_of(python: str) -> frozenset[str]:
 
 
 def locked_key(root: Path) -> str:
-    """Changes with everything that the environment is made from: the lock, the metadata, the Python version."""
-    digest = hashlib.sha256(f"{sys.version_info[0]}.{sys.version_info[1]}".encode())
+    """Changes with everything that the environment is made from: lock, metadata, Python version, the sources' place."""
+    digest = hashlib.sha256(f"{sys.version_info[0]}.{sys.version_info[1]} {root.resolve()}\n".encode())
     for name in ("uv.lock", "pyproject.toml"):
         digest.update((root / name).read_bytes())
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""The stamp: what is ready. All that a start of the launcher looks at when nothing is to be done.
+"""The stamp (what is ready) and what our variables say: all that a start looks at when nothing is to be done.
 
 It imports next to nothing, because every start pays for it. Standard library only.
 """
@@ -15,6 +15,10 @@ from typing import Any
 
 _HASHED = ("uv.lock", "pyproject.toml", "src/agentic_diffusion/installer/manifest.toml")
 _HOME_NAMES = ("AGD_HOME", "XDG_DATA_HOME", "HOME")
+_FOREIGN = ("PYTHONHOME", "PYTHONPATH")
+"""They belong to the Python that the user works with, not to the environment's."""
+_YES = ("1", "true", "yes", "on")
+_NO = ("", "0", "false", "no", "off")
 
 
 class Stamp:
@@ -52,8 +56,11 @@ class Stamp:
 
 
 def key_of(root: str | os.PathLike[str]) -> str:
-    """Changes with the lock, the metadata, the manifest and the Python version."""
-    digest = sha256(f"1 {sys.version_info[0]}.{sys.version_info[1]}".encode())
+    """Changes with the lock, the metadata, the manifest, the Python version and the place of the checkout.
+
+    The place counts since the environment holds its absolute path: a moved or copied one would run the old sources.
+    """
+    digest = sha256(f"2 {sys.version_info[0]}.{sys.version_info[1]} {os.path.realpath(root)}\n".encode())
     for name in _HASHED:
         with open(os.path.join(root, name), "rb") as file:
             digest.update(file.read())
@@ -64,3 +71,22 @@ def environment_of_home() -> list[str]:
     """The variables that decide where the data folder is; where AGD_HOME is set, that alone."""
     named = os.environ.get(_HOME_NAMES[0], "")
     return [named] if named else [os.environ.get(name, "") for name in _HOME_NAMES[1:]]
+
+
+def offline_asked() -> bool:
+    """Whether AGD_OFFLINE forbids the network; raises UsageError for a word that is neither yes nor no."""
+    said = os.environ.get("AGD_OFFLINE", "")
+    word = said.strip().lower()
+    if word not in _YES + _NO:
+        from agentic_diffusion.foundation.errors import UsageError
+
+        raise UsageError(
+            f"AGD_OFFLINE={said!r} is neither yes nor no.",
+            hint="Set it to 1, true, yes or on to forbid the network; to 0, false, no or off to allow it.",
+        )
+    return word in _YES
+
+
+def child_environment() -> dict[str, str]:
+    """The variables for a program of the environment: ours without those that lead its Python elsewhere."""
+    return {name: value for name, value in os.environ.items() if name not in _FOREIGN}
