@@ -7,6 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -174,15 +176,31 @@ def test_wrong_flags(ready: Path, tmp_path: Path, arguments: list[str], words: s
         ([], False, []),
     ],
 )
-def test_the_offline_flag(
-    monkeypatch: pytest.MonkeyPatch, arguments: list[str], offline: bool, rest: list[str]
-) -> None:
-    monkeypatch.delenv("AGD_OFFLINE", raising=False)
-
+def test_the_offline_flag(arguments: list[str], offline: bool, rest: list[str]) -> None:
     assert launch.split_offline(arguments) == (offline, rest)
 
-    monkeypatch.setenv("AGD_OFFLINE", "1")
-    assert launch.split_offline(arguments) == (True, rest)
+
+def test_a_word_for_offline_that_is_neither_yes_nor_no_is_refused(ready: Path, tmp_path: Path) -> None:
+    done = run(ready / "agd", "setup", cwd=tmp_path, AGD_OFFLINE="maybe")
+
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: AGD_OFFLINE='maybe' is neither yes nor no.\nhint: ")
+
+
+@pytest.mark.parametrize("change", [shutil.move, partial(shutil.copytree, symlinks=True)])
+def test_a_moved_or_copied_checkout_leads_to_the_set_up(
+    ready: Path, tmp_path: Path, change: Callable[[Path, Path], object]
+) -> None:
+    """Its environment holds the absolute path of the old place."""
+    change(ready, tmp_path / "elsewhere")
+
+    done = run(tmp_path / "elsewhere" / "agd", "--offline", "generate", cwd=tmp_path, PATH="/usr/bin:/bin")
+
+    assert done.returncode == 4
+    assert "Offline" in done.stderr
+    assert done.stdout == ""
+    if ready.exists():
+        assert run(ready / "agd", "generate", cwd=tmp_path).returncode == 3, "the old place is as it was"
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from typing import Annotated
 
@@ -12,6 +11,7 @@ from cyclopts import App, Parameter
 from agentic_diffusion.cli import checks
 from agentic_diffusion.foundation.errors import ExitCode
 from agentic_diffusion.installer import health
+from agentic_diffusion.installer.stamp import offline_asked
 
 app = App(name="doctor", help="Check this machine: what works, and what to do about the rest.")
 
@@ -41,7 +41,7 @@ def doctor(
         Leave out what needs the network.
 
     """
-    known = checks.all_checks(offline=offline or bool(os.environ.get("AGD_OFFLINE")))
+    known = checks.all_checks(offline=offline or offline_asked())
     chosen = health.chosen(known, names)
     if list_checks:
         sys.stdout.write("".join(f"{name}\n" for name in chosen))

@@ -24,6 +24,7 @@ from agentic_diffusion.installer.layout import Layout
 from agentic_diffusion.installer.manifest import Manifest, ModelEntry
 from agentic_diffusion.installer.plan import Step
 from agentic_diffusion.installer.probe import Probe
+from agentic_diffusion.installer.stamp import child_environment
 from agentic_diffusion.packages import uv
 
 _CONVERTER = "agentic_diffusion.diffusion.backbones.convert"
@@ -195,10 +196,10 @@ class Actions:
     def _convert(self, gguf: Path, target: Path) -> None:
         """In the environment, since it needs packages; and in a process of its own, so that its memory is freed."""
         command = [str(self.layout.python), "-P", "-m", _CONVERTER, str(gguf), str(target)]
-        env = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
         done = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, env=env, check=False
-        )
+            command, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL,
+            env=child_environment(), check=False,
+        )  # fmt: skip
         if done.returncode != 0:
             words = uv.last_words(done.stderr)
             if "No space left" in done.stderr:

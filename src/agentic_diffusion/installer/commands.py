@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import signal
 import sys
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from agentic_diffusion.foundation.errors import AgdError, ExitCode, SetupError, 
 from agentic_diffusion.installer import development, layout, setup
 from agentic_diffusion.installer import plan as plans
 from agentic_diffusion.installer.layout import Layout
+from agentic_diffusion.installer.stamp import offline_asked
 
 
 class _Parser(argparse.ArgumentParser):
@@ -106,11 +106,6 @@ def run_uninstall(place: Layout, *, with_models: bool) -> int:
     for line in removed or ["there was nothing to remove"]:
         sys.stderr.write(f"{line}\n")
     return int(ExitCode.DONE)
-
-
-def offline_asked() -> bool:
-    """Whether AGD_OFFLINE forbids the network."""
-    return os.environ.get("AGD_OFFLINE", "").lower() in ("1", "true", "yes", "on")
 
 
 def _as_interrupt(_signal: int, _frame: FrameType | None) -> None:

@@ -16,6 +16,7 @@ from agentic_diffusion.foundation.errors import SetupError, UsageError
 from agentic_diffusion.installer import plan as plans
 from agentic_diffusion.installer import setup
 from agentic_diffusion.installer.layout import Layout
+from agentic_diffusion.installer.stamp import child_environment, offline_asked
 
 
 def command(place: Layout, arguments: list[str]) -> int:
@@ -35,12 +36,11 @@ def test(place: Layout, arguments: list[str]) -> int:
     """
     if place.root is None:
         raise SetupError("Only a checkout has tests.", hint="Clone the project and run ./agd dev test there.")
-    offline = os.environ.get("AGD_OFFLINE", "") not in ("", "0")
-    stamp = setup.set_up(place, setup.Request(wanted=plans.DEVELOPMENT, offline=offline))
+    stamp = setup.set_up(place, setup.Request(wanted=plans.DEVELOPMENT, offline=offline_asked()))
     folder = place.state / "test"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONHOME", "PYTHONPATH")}
+    environment = child_environment()
     environment["COVERAGE_FILE"] = str(folder / "coverage")
     if stamp.bubblewrap:
         environment.setdefault("AGD_BWRAP", stamp.bubblewrap)

@@ -24,7 +24,7 @@ if __name__ == "__main__":
     # Run by path, the first entry is this file's folder, whose modules must not hide others of the same name.
     sys.path[:] = [_SRC, *(entry for entry in sys.path if entry != _HERE)]
 
-from agentic_diffusion.installer.stamp import Stamp  # noqa: E402
+from agentic_diffusion.installer.stamp import Stamp, child_environment  # noqa: E402
 
 _LIGHT = frozenset({"", "config", "doctor", "help", "models", "runs"})
 """Commands that need neither torch nor the model."""
@@ -53,11 +53,10 @@ def main(arguments: list[str]) -> int:
 
 
 def split_offline(arguments: list[str]) -> tuple[bool, list[str]]:
-    """Take `--offline` out of the flags in front of the command; AGD_OFFLINE=1 says the same."""
+    """Take `--offline` out of the flags in front of the command; from there on AGD_OFFLINE says it."""
     place = command_place(arguments)
     front, rest = arguments[:place], arguments[place:]
-    said = "--offline" in front or os.environ.get("AGD_OFFLINE", "").lower() in ("1", "true", "yes", "on")
-    return said, [word for word in front if word != "--offline"] + rest
+    return "--offline" in front, [word for word in front if word != "--offline"] + rest
 
 
 def command_place(arguments: list[str]) -> int:
@@ -82,7 +81,7 @@ def needs(arguments: list[str]) -> frozenset[str]:
 
 def hand_over(bubblewrap: str, arguments: list[str]) -> None:
     """Become the real command, in the user's folder and with stdin, stdout and stderr as they are."""
-    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONHOME", "PYTHONPATH")}
+    environment = child_environment()
     if bubblewrap:
         environment.setdefault("AGD_BWRAP", bubblewrap)
     folder = os.path.join(_ROOT, ".agd", "venv", "bin")
