@@ -1,12 +1,14 @@
 """The rules of the house, checked by the tools that know them: imports go down, types, lint and format are clean."""
 
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import grimp
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src" / "agentic_diffusion"
@@ -69,6 +71,31 @@ def test_the_launchers_floor_imports_without_installed_packages():
     result = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert len(modules) > 2
+
+
+def test_what_the_package_reads_at_run_time_is_tracked():
+    """A file that a rule of .gitignore hides is here and would be missing in a clone."""
+    if not (ROOT / ".git").exists() or not shutil.which("git"):
+        pytest.skip("this is no git checkout")
+    there = {
+        path.relative_to(ROOT).as_posix()
+        for path in SOURCE.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    listed = subprocess.run(
+        ["git", "-c", "safe.directory=*", "ls-files", "-z", "--", SOURCE.relative_to(ROOT)],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    tracked = set(listed.stdout.split("\0"))
+    package = SOURCE.relative_to(ROOT).as_posix()
+    read_at_run_time = {
+        f"{package}/{name}"
+        for name in ("diffusion/weights/block-adapter.safetensors", "installer/manifest.toml", "py.typed")
+    }
+    assert read_at_run_time <= tracked
+    assert read_at_run_time <= there
+    shipped = {name for name in there if not name.endswith(".py")}
+    assert shipped <= tracked, "a file beside the sources is not tracked"
 
 
 def _files() -> list[Path]:
