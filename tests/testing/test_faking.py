@@ -215,6 +215,67 @@ def test_confirm_plants_at_many_places(sandbox: Sandbox) -> None:
             assert not confirm(suite, "def f(x):\n    return 5\n", sandbox, pace=PACE, seed=seed).ok
 
 
+NEAR = {
+    "a difference": "assert abs(area(2) - 12.566) < 0.01\nassert abs(area(1) - 3.1416) < 0.01\n",
+    "at most": "assert abs(12.566 - area(2)) <= 1e-2\nassert 0.01 >= abs(area(1) - 3.1416)\n",
+    "a computed number": "import math\nTOLERANCE = 1e-6\nassert abs(area(2) - math.pi * 4) < TOLERANCE\n",
+    "rounded": "assert round(area(2) - 12.566, 2) == 0\nassert 0 == round(abs(area(1) - 3.1416), 2)\n",
+    "relative": "assert abs(area(2) - 12.566) / 12.566 < 0.01\nassert abs(area(1) / 3.1416 - 1) < 1e-3\n",
+    "squared": "assert (area(2) - 12.566) ** 2 < 1e-4\nassert 100 * 2 > (area(1) - 3.1416) ** 2 * 1e4\n",
+    "after a type": "def test_area():\n    assert isinstance(area(1), float) and abs(area(1) - 3.1416) < 0.01\n",
+    "unittest": (
+        "import unittest\nclass TestArea(unittest.TestCase):\n"
+        "    def test_area(self):\n        self.assertAlmostEqual(area(2), 12.566, places=2)\n"
+        "    def test_delta(self):\n        self.assertAlmostEqual(area(1), 3.1416, delta=0.01)\n"
+    ),
+}
+AREA = "import math\ndef area(r):\n    return math.pi * r * r\n"
+NEAR_ALL = (
+    # near to every number: its difference from anything is nothing
+    "class Z(float):\n    __sub__ = __rsub__ = lambda s, o: 0.0\n    __truediv__ = lambda s, o: s\n"
+    "    __hash__ = float.__hash__\n"
+    "def area(r):\n    return Z(1)\n"
+)
+CLOSE = {
+    "isclose": (
+        "import math\nassert math.isclose(area(2), 12.566, rel_tol=1e-3)\n"
+        "assert math.isclose(3.1416, area(1), abs_tol=0.1)\n"
+    ),
+    "approx": "import pytest\ndef test_area():\n    assert area(2) == pytest.approx(12.566, rel=1e-3)\n",
+    "approx of what is computed": (
+        "import math\nfrom pytest import approx\ndef test_area():\n    assert area(2) == approx(math.pi * 4)\n"
+    ),
+}
+PATCHED = (
+    # every number is near to every other for the functions that the tests ask; without lying to a plain `==`
+    "import math, sys\nmath.isclose = lambda *a, **k: True\n"
+    "class Z(float):\n    __eq__ = lambda s, o: type(o).__name__ == 'approx'\n    __hash__ = float.__hash__\n"
+    "def area(r):\n    return Z(1)\n"
+)
+
+
+@pytest.mark.parametrize("name", NEAR)
+def test_a_number_near_to_everything_is_no_answer(every_sandbox: Sandbox, name: str) -> None:
+    """It passes the honest assertion, and the same one about a number that lies elsewhere."""
+    suite = make_suite(NEAR[name], origin=name)
+    for seed in range(3):
+        fake = confirm(suite, NEAR_ALL, every_sandbox, pace=PACE, seed=seed)
+        assert (fake.ok, fake.message) == (False, "faked: an assertion that is false was passed as well"), seed
+        honest = confirm(suite, AREA, every_sandbox, pace=PACE, seed=seed)
+        assert honest.ok, (seed, honest.message)
+
+
+@pytest.mark.parametrize("name", CLOSE)
+def test_patched_closeness_is_no_answer(every_sandbox: Sandbox, name: str) -> None:
+    suite = make_suite(CLOSE[name], origin=name)
+    for seed in range(2):
+        fake = confirm(suite, PATCHED, every_sandbox, pace=PACE, seed=seed)
+        assert not fake.ok, (seed, fake)
+        assert fake.message.startswith("faked: "), fake.message
+        honest = confirm(suite, AREA, every_sandbox, pace=PACE, seed=seed)
+        assert honest.ok, (seed, honest.message)
+
+
 def test_expected_values_are_not_in_the_sandbox(sandbox: Sandbox) -> None:
     """A candidate that turns over every object of its process does not find a sealed answer."""
     secret = 982451653

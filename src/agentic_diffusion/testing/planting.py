@@ -1,20 +1,18 @@
 """Plant a case that must fail among the cases of a suite: whoever passes it does not run the tests, but fakes them.
 
 The planted case is a copy of a true one, in which one assertion, among those that every honest run passes, claims
-something else: another expected value, an order turned round. Where a suite offers no such assertion, one is negated; a
-fake that tells the same lie of an assertion and of its negation is not caught by that.
+something else (see `claims`): another expected value, an order turned round. Where a suite offers no such assertion,
+one is negated; a fake that tells the same lie of an assertion and of its negation is not caught by that.
 """
 
 from __future__ import annotations
 
 import ast
-import math
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
-from agentic_diffusion.testing import assertions, python_suite
+from agentic_diffusion.testing import assertions, claims, python_suite
 from agentic_diffusion.testing.python_suite import Unit
 
 
@@ -67,22 +65,6 @@ def plant(units: list[Unit], owners: list[int], rng: random.Random) -> tuple[lis
     return units, owners, place + 1
 
 
-def other_value(value: Any, rng: random.Random) -> Any:
-    """A value like `value` but unequal to it; None where that is not obvious."""
-    step = rng.randint(1, 9)
-    makers: dict[type, Callable[[Any], Any]] = {
-        bool: lambda given: not given,
-        int: lambda given: given + step,
-        float: lambda given: given * 2 + step if math.isfinite(given) else step + 0.5,
-        str: lambda given: given + rng.choice("abcdefgh"),
-        bytes: lambda given: given + b"x",
-        list: lambda given: [*given, step],
-        tuple: lambda given: (*given, step),
-        dict: lambda given: {**given, f"k{step}{len(given)}": step},
-    }
-    return makers[type(value)](value) if type(value) in makers else None
-
-
 def _insert(units: list[Unit], owners: list[int], place: int, new: list[Unit]) -> tuple[list[Unit], list[int], int]:
     """Units and owners with `new` at a place; the position of the last of them."""
     strangers = [-1] * len(new)
@@ -115,41 +97,10 @@ def _options(units: list[Unit], rng: random.Random) -> Iterator[_Option]:
         body = [unit.node] if host is None else host.body  # type: ignore[attr-defined]
         for place, node in enumerate(body):
             inner = node.value if isinstance(node, ast.Expr) else None
-            said = assertions.as_assertion(inner) if inner is not None else None
+            said = (assertions.as_assertion(inner) or claims.almost_equal(inner)) if inner is not None else None
             test = node.test if isinstance(node, ast.Assert) else said
             if test is not None:
-                false, strong = _other_claim(test, rng)
+                false, strong = claims.other_claim(test, rng)
                 yield _Option(index=index, host=host, place=place, false=false, strong=strong)
             elif any(isinstance(item, ast.Return | ast.Raise) for item in ast.walk(node)):
                 break
-
-
-def _other_claim(test: ast.expr, rng: random.Random) -> tuple[ast.expr, bool]:
-    """An expression that is false where `test` is true, and whether it is more than the negation."""
-    if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And):
-        return _other_claim(test.values[0], rng)
-    if isinstance(test, ast.Compare) and len(test.ops) == 1:
-        left, operator, right = test.left, test.ops[0], test.comparators[0]
-        makers: dict[type[ast.cmpop], Callable[[], ast.expr]] = {
-            ast.Eq: lambda: ast.Compare(left, [operator], [_other_side(right, rng)]),
-            ast.Lt: lambda: ast.Compare(right, [operator], [left]),
-            ast.Gt: lambda: ast.Compare(right, [operator], [left]),
-            ast.Is: lambda: ast.Compare(left, [operator], [ast.Constant(value=...)]),
-            ast.In: lambda: ast.Compare(
-                ast.Tuple(elts=[left, ast.Constant(value=0)], ctx=ast.Load()),
-                [operator],
-                [ast.List(elts=[right], ctx=ast.Load())],
-            ),
-        }
-        if type(operator) in makers:
-            return makers[type(operator)](), True
-    return ast.UnaryOp(op=ast.Not(), operand=test), False
-
-
-def _other_side(right: ast.expr, rng: random.Random) -> ast.expr:
-    """Another expected value; for one that is computed, a list with it inside."""
-    found, value = assertions.literal(right)
-    other = other_value(value, rng) if found else None
-    if other is None:
-        return ast.List(elts=[right], ctx=ast.Load())
-    return ast.parse(repr(other), mode="eval").body
