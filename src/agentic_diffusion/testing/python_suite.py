@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import contextlib
 import symtable
 import sys
 import warnings
@@ -47,6 +48,18 @@ def parse(source: str) -> ast.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return ast.parse(source)
+
+
+@contextlib.contextmanager
+def reading() -> Iterator[None]:
+    """UsageError instead of RecursionError: what Python still compiles can be nested too deeply to be rewritten."""
+    try:
+        yield
+    except RecursionError as error:
+        raise UsageError(
+            "The tests are nested too deeply, or hold an expression of too many terms, to be read.",
+            hint="split the long expression, or assign a part of it to a name first",
+        ) from error
 
 
 def units(tree: ast.Module) -> Iterator[Unit]:

@@ -71,6 +71,7 @@ class Program:
     """For each case of the program the case of the suite; -1 for the planted one."""
 
 
+@python_suite.reading()
 def build(source: str, *, sealed: bool, rng: random.Random, planted: bool = False) -> Program:
     """The program of a suite's source; with `planted`, one more case at a random place that has to fail."""
     tree = python_suite.parse(source)

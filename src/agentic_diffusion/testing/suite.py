@@ -73,6 +73,7 @@ def inline_suite(statements: Sequence[str], *, language: str = "python") -> Suit
     return make_suite("\n".join(statements) + "\n", origin="inline", language=language)
 
 
+@python_suite.reading()
 def make_suite(source: str, *, origin: str, language: str = "python") -> Suite:
     """A suite out of its text; UsageError when it does not parse, holds no test, or cannot be run here."""
     if language != "python":
@@ -95,6 +96,7 @@ def make_suite(source: str, *, origin: str, language: str = "python") -> Suite:
     return Suite(source=source, language=language, cases=cases, origin=origin)
 
 
+@python_suite.reading()
 def combine(suites: Sequence[Suite]) -> Suite:
     """One suite of several in the same language; names that two of them define are kept apart."""
     if not suites:
