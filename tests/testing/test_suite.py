@@ -9,6 +9,8 @@ import pytest
 from agentic_diffusion.foundation.errors import UsageError
 from agentic_diffusion.foundation.sandbox import Sandbox
 from agentic_diffusion.testing.execution import (
+    Pace,
+    Suite,
     combine,
     inline_suite,
     judge,
@@ -194,3 +196,42 @@ def test_combining_keeps_every_case(sandbox: Sandbox) -> None:
 )
 def test_vacuous_suites(sandbox: Sandbox, source: str, vacuous: bool) -> None:
     assert suite_is_vacuous(make_suite(source, origin="given"), sandbox) is vacuous
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("while True:\n    pass\nassert f(1) == 2", "their set-up ran longer than 0.3 s of processor time or 1 s"),
+        ("import time\ntime.sleep(60)\nassert f(1) == 2", "their set-up ran longer"),
+        ("def test_f():\n    while True:\n        pass\n    assert f(1) == 2", "the case 'test_f' ran longer"),
+        ("assert f\nwhile True:\n    pass\nassert f(1) == 2", "their set-up ran longer"),
+    ],
+)
+def test_suites_that_never_end(every_sandbox: Sandbox, source: str, words: str) -> None:
+    suite = make_suite(source, origin="given")
+    with pytest.raises(UsageError, match=f"The tests do not end: {words}") as caught:
+        suite_is_vacuous(suite, every_sandbox, pace=Pace(cpu_seconds=0.3, wall_seconds=1.0))
+    assert "given" in caught.value.hint
+
+
+def test_a_suite_that_waits_for_an_answer_ends_for_whoever_gives_one(sandbox: Sandbox) -> None:
+    """It hangs for functions that fail, and for those alone."""
+    source = (
+        "def test_f():\n    while True:\n        try:\n            got = f(1)\n            break\n"
+        "        except NotImplementedError:\n            pass\n    assert got == 2"
+    )
+    suite = make_suite(source, origin="given")
+    assert suite_is_vacuous(suite, sandbox, pace=Pace(cpu_seconds=0.3, wall_seconds=1.0)) is False
+
+
+def test_suites_that_are_nested_too_deeply(sandbox: Sandbox) -> None:
+    deep = "assert f(1) == " + "+".join(["1"] * 600)
+    with pytest.raises(UsageError, match="nested too deeply") as caught:
+        inline_suite([deep])
+    assert "split" in caught.value.hint
+    plain = inline_suite(["x = 1\nassert f(x) == 2"])
+    deeper = Suite(source=f"x = 2\n{deep}\n", language="python", cases=plain.cases, origin="made elsewhere")
+    with pytest.raises(UsageError, match="nested too deeply"):
+        combine([plain, deeper])
+    with pytest.raises(UsageError, match="nested too deeply"):
+        judge(deeper, ["def f(x):\n    return 600\n"], sandbox)

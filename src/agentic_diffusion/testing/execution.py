@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any
 
 from agentic_diffusion.domains.code import languages
-from agentic_diffusion.foundation.errors import ConfigError, SandboxError
+from agentic_diffusion.foundation.errors import ConfigError, SandboxError, UsageError
 from agentic_diffusion.foundation.sandbox.base import Limits, Sandbox, SandboxProcess
 from agentic_diffusion.testing import rewrite, verdicts
 from agentic_diffusion.testing.suite import Case, Suite, combine, inline_suite, load_suite, make_suite
@@ -75,6 +75,9 @@ class Pace:
                 " and both must be at least 0.01 s.",
                 hint="leave them at their defaults",
             )
+
+STUB_PACE = Pace(cpu_seconds=2.0, wall_seconds=3.0)
+"""For a look at the tests alone, with functions that return at once."""
 
 
 def judge(
@@ -136,9 +139,26 @@ def confirm(
 
 
 def suite_is_vacuous(suite: Suite, sandbox: Sandbox, limits: Limits | None = None, *, pace: Pace | None = None) -> bool:
-    """Whether the suite passes for anything: for functions that fail, and for functions that return nonsense."""
-    with Server(suite, sandbox, limits or Limits(), pace or Pace(), _random(0)) as server:
-        return all(server.verdict(stub).ok for stub in STUBS)
+    """Whether the suite passes for anything: for functions that fail, and for functions that return nonsense.
+
+    Such functions return at once, so a suite that does not end for either of them never ends by itself: UsageError.
+    """
+    pace = pace or STUB_PACE
+    found = []
+    with Server(suite, sandbox, limits or Limits(), pace, _random(0)) as server:
+        for stub in STUBS:
+            found.append(server.verdict(stub))
+            slow = next((outcome for outcome in found[-1].outcomes if outcome.status == "timeout"), None)
+            if not found[-1].ok and slow is None:
+                return False
+    if slow is not None and not found[0].ok:
+        what = "their set-up" if slow.message == verdicts.UNPREPARED else f"the case {slow.case.name!r}"
+        raise UsageError(
+            f"The tests do not end: {what} ran longer than {pace.cpu_seconds:g} s of processor time or"
+            f" {pace.wall_seconds:g} s in all, for functions that return at once.",
+            hint=f"look for an endless or a long loop in the tests ({suite.origin})",
+        )
+    return all(verdict.ok for verdict in found)
 
 
 def _random(seed: int | None) -> random.Random:

@@ -20,6 +20,8 @@ from agentic_diffusion.testing.rewrite import Program
 from agentic_diffusion.testing.suite import Case, Suite
 
 FAKED = "faked"
+UNPREPARED = "what comes before the cases did not end in time"
+"""The message of a time-out outside any case: the program's own top level, or the set-up of the tests."""
 STATUSES = ("passed", "failed", "error", "timeout", "killed", "memory", "output")
 """What can become of a case."""
 
@@ -199,10 +201,11 @@ class _Reading:
         """A case, or what prepares for the cases, ended in an exception."""
         text = " ".join(f"{kind}: {message}".split()) if message else kind
         status = {"AssertionError": "failed", "Failed": "failed", "CaseTimeout": "timeout", "MemoryError": "memory"}
+        late = UNPREPARED if number is None else "the case did not end in time"
         found = Outcome(
             case=self._case(self.order[0] if number is None else number),
             status=status.get(kind, "error"),
-            message="the case did not end in time" if kind == "CaseTimeout" else values.shorten(text),
+            message=late if kind == "CaseTimeout" else values.shorten(text),
             error_type=str(kind),
             line=line if isinstance(line, int) else None,
             seconds=float(seconds),
