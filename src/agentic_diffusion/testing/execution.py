@@ -76,6 +76,7 @@ class Pace:
                 hint="leave them at their defaults",
             )
 
+
 STUB_PACE = Pace(cpu_seconds=2.0, wall_seconds=3.0)
 """For a look at the tests alone, with functions that return at once."""
 
