@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
+from agentic_diffusion.codegen.endings import TopLevelLine
 from agentic_diffusion.diffusion.backbones.adapter import load_adapter
 from agentic_diffusion.diffusion.backbones.llama import Llama
 from agentic_diffusion.diffusion.block_decoder import BlockDecoder, DecodeSettings
@@ -47,6 +49,11 @@ class Coder:
     """Text to ids and back."""
     weights: str
     """SHA-256 of the adapter's file, or of the parent's where there is no adapter."""
+
+    @cached_property
+    def top_level_line(self) -> TopLevelLine:
+        """The rule that ends an answer after its function."""
+        return TopLevelLine(self.tokenizer, self.parent.shape.vocabulary)
 
     @classmethod
     def load(cls, settings: ModelSettings, *, adapter: Path | None = ADAPTER) -> Coder:

@@ -141,7 +141,9 @@ class _Search:
         decoder = self.coder.decoder(settings)
         self.decoders.append(decoder)
         streams = range(self.drawn, self.drawn + len(starts))
-        samples = decoder.decode(prompts, streams, observe=self.observe, stop=self.budget.exhausted)
+        # Only where the prompt opened the one function that is asked for: then nothing after it is needed.
+        ends = self.coder.top_level_line if self.prompt.opening else None
+        samples = decoder.decode(prompts, streams, observe=self.observe, stop=self.budget.exhausted, ends=ends)
         self.drawn += len(starts)
         made = [self._candidate(sample, *start) for sample, start in zip(samples, kept, strict=True)]
         known = {candidate.program for candidate in self.candidates}
@@ -155,7 +157,7 @@ class _Search:
     def _candidate(self, sample: Sample, kept: list[int], origin: str) -> Candidate:
         tokens = [*kept, *sample.tokens]
         text = self.prompt.opening + self.coder.tokenizer.decode(tokens)
-        program = self.language.extract(text)
+        program = self.language.with_imports(self.language.extract(text))
         problem = self.language.parse_error(program)
         return Candidate(
             number=sample.stream,

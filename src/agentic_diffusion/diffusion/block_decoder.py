@@ -28,7 +28,7 @@ from agentic_diffusion.foundation.randomness import uniforms
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from jaxtyping import Float, Int
+    from jaxtyping import Bool, Float, Int
     from torch import Tensor
 
     from agentic_diffusion.diffusion.backbones.adapter import Adapter
@@ -104,10 +104,12 @@ class BlockDecoder:
         *,
         observe: Callable[[StepView], None] | None = None,
         stop: Callable[[], bool] | None = None,
+        ends: Callable[[Int[Tensor, "B T"]], Bool[Tensor, "B T"]] | None = None,
     ) -> list[Sample]:
         """Continue every prompt (token ids, one list a sample) and return the samples in that order.
 
-        `observe` is called after each forward; when `stop` answers True the samples are cut where they are.
+        `observe` is called after each forward; when `stop` answers True the samples are cut where they are. `ends` says
+        of every token of a text whether an answer ends before it, as it does before a stop token.
         Raises UsageError when a prompt is empty or does not fit the model's context.
         """
         self._check(prompts, streams)
@@ -119,7 +121,7 @@ class BlockDecoder:
             cut = stop is not None and stop()
             if observe is not None:
                 observe(view_of(rows))
-            self._close(rows, samples, cut=cut)
+            self._close(rows, samples, ends, cut=cut)
             # A cache without a row is a copy of the others, so finished rows leave in groups.
             if rows.done.sum() * 3 >= len(rows.done) and not rows.done.all():
                 keep = (~rows.done).nonzero()[:, 0]
@@ -300,14 +302,24 @@ class BlockDecoder:
             random = torch.from_numpy(np.stack(numbers)).to(logits.device, torch.float32)
         return sample_tokens(logits.float(), self.settings.temperature, self.settings.top_p, random)
 
-    def _close(self, rows: Rows, samples: dict[int, Sample], *, cut: bool) -> None:
+    def _close(
+        self,
+        rows: Rows,
+        samples: dict[int, Sample],
+        ends_before: Callable[[Int[Tensor, "B T"]], Bool[Tensor, "B T"]] | None,
+        *,
+        cut: bool,
+    ) -> None:
         """Take the samples of the rows that ended, were cut, or reached their longest answer."""
         new = rows.known - rows.prompt
         limit = self.settings.max_new_tokens
         places = torch.arange(rows.tokens.shape[1], device=rows.known.device)
         answer = (places >= rows.prompt[:, None]) & (places < torch.minimum(rows.known, rows.prompt + limit)[:, None])
         enders = torch.tensor([self.parent.shape.eos_id, *self.settings.stop_tokens], device=places.device)
-        ends = answer & torch.isin(rows.tokens, enders)
+        ends = torch.isin(rows.tokens, enders)
+        if ends_before is not None:
+            ends |= ends_before(rows.tokens)
+        ends &= answer
         done = (ends.any(1) | (new >= limit) | cut) & ~rows.done
         for row in done.nonzero()[:, 0].tolist():
             begin, end = int(rows.prompt[row]), int(torch.minimum(rows.known, rows.prompt + limit)[row])

@@ -108,3 +108,20 @@ def test_languages_by_name() -> None:
     assert languages.get("python") is PYTHON
     with pytest.raises(UsageError):
         languages.get("cobol")
+
+
+@pytest.mark.parametrize(
+    ("source", "lines"),
+    [
+        ("def f(x):\n    return math.sqrt(x)\n", ["import math"]),
+        ("def f(x):\n    return Counter(x)\n", ["from collections import Counter"]),
+        ("import math\n\ndef f(x):\n    return math.sqrt(x)\n", []),
+        ("def f(math):\n    return math.sqrt(2)\n", []),
+        ("def f(x):\n    return np.sum(x)\n", []),
+        ("def f(x):\n    string = str(x)\n    return string.upper()\n", []),
+        ("def f(x:\n    return math.pi\n", []),
+    ],
+)
+def test_missing_imports_of_the_standard_library_are_added_and_nothing_else(source, lines):
+    expected = "\n".join(lines) + "\n\n" + source if lines else source
+    assert PYTHON.with_imports(source) == expected

@@ -55,5 +55,8 @@ class Language(Protocol):
         error can be told; an empty answer gives "".
         """
 
+    def with_imports(self, source: str) -> str:
+        """The program with imports of the standard library that it uses and lacks; unchanged when it does not parse."""
+
     def signature(self, text: str) -> str | None:
         """The head of the function that a prompt or program speaks of, as this language writes it; None without one."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 import textwrap
 import warnings
 
@@ -22,6 +23,14 @@ _STATEMENT = re.compile(
     r"(?:async|def|class|import|from|if|elif|else|for|while|try|except|finally|with|return|raise|assert|match|@)\b|@"
 )
 _DEF = re.compile(r"^[ \t]*((?:async )?def\s+\w+\s*\(.*?\)(?:\s*->\s*[^:\n]+)?)\s*:", re.DOTALL | re.MULTILINE)
+_HOMES = {
+    **dict.fromkeys(("Counter", "OrderedDict", "defaultdict", "deque"), "collections"),
+    **dict.fromkeys(("combinations", "permutations", "product", "chain", "groupby", "accumulate"), "itertools"),
+    **dict.fromkeys(("reduce", "lru_cache"), "functools"),
+    **dict.fromkeys(("sqrt", "ceil", "floor", "gcd", "factorial"), "math"),
+    **dict.fromkeys(("List", "Dict", "Tuple", "Set", "Optional", "Union", "Any"), "typing"),
+}
+"""Names that programs use as if they were built in, and the modules they come from."""
 _SPOKEN = re.compile(r"\b(?:function|method|def)\s+(?:called\s+|named\s+)?[`'\"]?(\w+)[`'\"]?\s*(\([^()\n]*\))")
 
 
@@ -59,6 +68,32 @@ class Python:
                 return program
         body = (named or others or [text])[0]
         return self._without_prose(textwrap.dedent(body))
+
+    def with_imports(self, source: str) -> str:
+        """Add `import m` for standard modules used as `m.name`, and imports of a few well-known names; see `Language`.
+
+        An answer that opens with `def name(` has no place for imports. Nothing is guessed: only names that are used and
+        bound nowhere in the program are looked at.
+        """
+        if self.parse_error(source) is not None:
+            return source
+        tree = _parsed(source)
+        bound = {
+            node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)
+        }
+        bound |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+        bound |= {
+            n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                bound |= {(alias.asname or alias.name).split(".")[0] for alias in node.names}
+        used = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)]
+        modules = {node.value.id for node in used if isinstance(node.value, ast.Name)} & sys.stdlib_module_names
+        names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        lines = [f"import {module}" for module in sorted(modules - bound)]
+        lines += [f"from {_HOMES[name]} import {name}" for name in sorted((names & _HOMES.keys()) - bound)]
+        return "\n".join(lines) + "\n\n" + source if lines else source
 
     def signature(self, text: str) -> str | None:
         """`def name(arguments)` out of a program, or out of words such as "a function name(arguments)"."""
@@ -107,9 +142,13 @@ def _defines(source: str) -> bool:
 
 
 def _body(source: str) -> list[ast.stmt]:
+    return _parsed(source).body
+
+
+def _parsed(source: str) -> ast.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return ast.parse(source).body
+        return ast.parse(source)
 
 
 def _without_examples(source: str) -> str:
@@ -135,6 +174,17 @@ def _without_examples(source: str) -> str:
         if isinstance(node, ast.Import | ast.ImportFrom) or _binds(node) & read:
             kept += ["", *lines[node.lineno - 1 : node.end_lineno]]
     return "\n".join(kept)
+
+
+def _bound_anywhere(nodes: list[ast.AST]) -> set[str]:
+    """All names that some statement of a program binds, in whatever scope."""
+    bound = {node.id for node in nodes if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)}
+    bound |= {node.arg for node in nodes if isinstance(node, ast.arg)}
+    bound |= {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)}
+    for node in nodes:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            bound |= {(alias.asname or alias.name).split(".")[0] for alias in node.names}
+    return bound
 
 
 def _binds(node: ast.stmt) -> set[str]:
