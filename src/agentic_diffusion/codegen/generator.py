@@ -37,6 +37,8 @@ _WARMER, _HOTTEST = 0.1, 1.5
 """A batch without a new program makes the next one warmer by this much, up to this."""
 _IDLE_ROUNDS = 12
 """So many batches without a new program end the search: the model has nothing else to say."""
+_SHORTEST_LIMIT, _SLACK = 64, 3
+"""Once an answer has ended by itself, later ones may be this many times as long as the longest such, and at least 64."""
 _LAST_SECONDS = 2.0
 """Limit of a candidate's run when the budget is spent."""
 _ATTEMPTS_WITHOUT_TESTS = 4
@@ -137,7 +139,12 @@ class _Search:
                     origin = f"remasked from line {plan.line} of candidate {start.number} ({plan.reason})"
             prompts.append([*self.prompt.tokens, *tokens])
             kept.append((tokens, origin))
-        settings = replace(self.request.decode, temperature=temperature, stop_tokens=(self.coder.tokenizer.fence_id,))
+        settings = replace(
+            self.request.decode,
+            temperature=temperature,
+            stop_tokens=(self.coder.tokenizer.fence_id,),
+            max_new_tokens=self._longest_answer(),
+        )
         decoder = self.coder.decoder(settings)
         self.decoders.append(decoder)
         streams = range(self.drawn, self.drawn + len(starts))
@@ -153,6 +160,12 @@ class _Search:
                 known.add(candidate.program)
                 fresh.append(candidate)
         return fresh
+
+    def _longest_answer(self) -> int:
+        """Tokens after which a sample is cut: a batch is as slow as its longest row, and ramblers seldom pass."""
+        finished = [len(candidate.tokens) for candidate in self.candidates if candidate.finished]
+        most = self.request.decode.max_new_tokens
+        return min(most, max(_SHORTEST_LIMIT, _SLACK * max(finished))) if finished else most
 
     def _candidate(self, sample: Sample, kept: list[int], origin: str) -> Candidate:
         tokens = [*kept, *sample.tokens]
