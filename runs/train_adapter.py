@@ -189,7 +189,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=1200, help="prompts to answer")
     parser.add_argument("--batch", type=int, default=120, help="prompts answered at once")
     parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--tokens", type=int, default=200, help="answer tokens a step")
+    parser.add_argument("--tokens", type=int, default=110, help="answer tokens a step")
     parser.add_argument("--block", type=int, default=4)
     parser.add_argument("--copies", type=int, default=3)
     parser.add_argument("--rank", type=int, default=32)

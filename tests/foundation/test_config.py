@@ -37,7 +37,7 @@ def test_defaults_are_the_documented_ones():
     settings = config.load(environ={}, files=[])
     generate = settings.section(GenerateSettings)
     assert generate == GenerateSettings()
-    assert (generate.mode, generate.samples, generate.budget_seconds) == ("denoise", 8, 60.0)
+    assert (generate.mode, generate.samples, generate.budget_seconds) == ("denoise", 16, 60.0)
     assert settings.section(SandboxSettings).memory_bytes == 512 << 20
     assert settings.section(StoreSettings).url is None
     assert {origin for _, _, origin in settings.items()} == {"default"}
@@ -55,7 +55,7 @@ def test_the_strongest_layer_wins_and_is_named(layers, tmp_path_factory):
     environ = {"AGD_GENERATE_SAMPLES": "4"} if "environment" in layers else {}
     flags = {"generate.samples": 5 if "flag" in layers else None}
     settings = config.load(flags, environ=environ, files=[user, project])
-    expected = [(8, "default")]
+    expected = [(16, "default")]
     expected += [(2, f"file {user}")] if "user" in layers else []
     expected += [(3, f"file {project}")] if "project" in layers else []
     expected += [(4, "environment AGD_GENERATE_SAMPLES")] if "environment" in layers else []

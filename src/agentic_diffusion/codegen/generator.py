@@ -38,7 +38,7 @@ _WARMER, _HOTTEST = 0.1, 1.5
 _IDLE_ROUNDS = 12
 """So many batches without a new program end the search: the model has nothing else to say."""
 _SHORTEST_LIMIT, _SLACK = 64, 3
-"""Once an answer has ended by itself, later ones may be this many times as long as the longest such, and at least 64."""
+"""Once an answer has ended by itself, later ones may be so many times as long as the longest such; at least 64."""
 _LAST_SECONDS = 2.0
 """Limit of a candidate's run when the budget is spent."""
 _ATTEMPTS_WITHOUT_TESTS = 4

@@ -25,7 +25,7 @@ class GenerateSettings:
 
     mode: Mode = "denoise"
     """denoise: blocks committed by confidence; verify: blocks as drafts of the causal pass; ar: one token a forward."""
-    samples: int = 8
+    samples: int = 16
     """How many candidates are drawn in one batch."""
     block: int = 4
     """Tokens in the active block; at least 4 in mode denoise."""
