@@ -37,6 +37,8 @@ _WARMER, _HOTTEST = 0.1, 1.5
 """A batch without a new program makes the next one warmer by this much, up to this."""
 _IDLE_ROUNDS = 12
 """So many batches without a new program end the search: the model has nothing else to say."""
+_QUORUM = 0.75
+"""A batch is over when this share of it has ended: with the last rows alone a forward is mostly empty."""
 _SHORTEST_LIMIT, _SLACK = 64, 3
 """Once an answer has ended by itself, later ones may be so many times as long as the longest such; at least 64."""
 _LAST_SECONDS = 2.0
@@ -144,6 +146,7 @@ class _Search:
             temperature=temperature,
             stop_tokens=(self.coder.tokenizer.fence_id,),
             max_new_tokens=self._longest_answer(),
+            quorum=_QUORUM,
         )
         decoder = self.coder.decoder(settings)
         self.decoders.append(decoder)

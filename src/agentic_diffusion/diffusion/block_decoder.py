@@ -57,6 +57,8 @@ class DecodeSettings:
     """Tokens are drawn from the smallest set that holds this probability."""
     max_new_tokens: int = 256
     """Longest answer; the text that would be longer is cut and not called finished."""
+    quorum: float = 1.0
+    """When this share of a batch has ended, the others are cut: a batch is as slow as its longest row."""
     stop_tokens: tuple[int, ...] = ()
     """Tokens that end the text besides the model's own end-of-text, such as a closing code fence."""
     seed: int = 0
@@ -76,6 +78,8 @@ class DecodeSettings:
                 f"threshold {self.threshold}, top_p {self.top_p} or temperature {self.temperature} is out of range.",
                 hint="threshold and top_p lie in (0, 1], temperature in [0, 10].",
             )
+        if not 0 < self.quorum <= 1:
+            raise ConfigError(f"The quorum {self.quorum} is no share of a batch.", hint="use a number in (0, 1].")
         if self.max_new_tokens < 1:
             raise ConfigError(
                 f"max_new_tokens is {self.max_new_tokens}; at least one token is needed.", hint="use 64 to 512."
@@ -118,7 +122,7 @@ class BlockDecoder:
         samples: dict[int, Sample] = {}
         while not rows.done.all():
             self._forward(rows, cache)
-            cut = stop is not None and stop()
+            cut = (stop is not None and stop()) or len(samples) >= self.settings.quorum * len(prompts)
             if observe is not None:
                 observe(view_of(rows))
             self._close(rows, samples, ends, cut=cut)
