@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import itertools
 import json
+import re
 import sys
 import time
 from dataclasses import dataclass, field
@@ -27,10 +29,12 @@ from agentic_diffusion.codegen.request import GenerationRequest, build_prompt
 from agentic_diffusion.diffusion.block_decoder import DecodeSettings
 from agentic_diffusion.diffusion.block_packing import pack_clean
 from agentic_diffusion.domains.code import languages
+from agentic_diffusion.domains.code.tokenizer import Prompt
+from agentic_diffusion.foundation.errors import UsageError
 from agentic_diffusion.foundation.sandbox import Limits, choose
 from agentic_diffusion.foundation.settings import GenerateSettings, ModelSettings
 from agentic_diffusion.testing.execution import judge
-from agentic_diffusion.testing.suite import inline_suite
+from agentic_diffusion.testing.suite import Suite, inline_suite
 
 
 @dataclass
@@ -62,35 +66,55 @@ def agreement(coder: Coder, prompt: list[int], answer: list[int]) -> int:
     return int((best == ids[len(prompt) :]).sum())
 
 
-def run_mode(coder: Coder, rows: list[dict], mode: str, options: argparse.Namespace) -> Tally:
+def suite_of(row: dict) -> Suite:
+    """The row's tests; a function that has a built-in's name is imported, so that it is seen to be the candidate's."""
+    statements = [row.get("test_setup_code") or "pass", *row["test_list"]]
+    try:
+        return inline_suite(statements)
+    except UsageError:
+        called = re.match(r"assert\s+\(?(\w+)\(", row["test_list"][0])
+        if called is None:
+            raise
+        return inline_suite([f"from solution import {called.group(1)}", *statements])
+
+
+def prepared(coder: Coder, rows: list[dict]) -> list[tuple[Suite, Prompt]]:
+    """Tests and prompt of every row; rows whose tests name no single function come last."""
+    language, pairs = languages.get("python"), []
+    for row in rows:
+        suite = suite_of(row)
+        request = GenerationRequest(prompt=row["text"], suite=suite)
+        pairs.append((suite, build_prompt(request, language, coder.tokenizer)))
+    return sorted(pairs, key=lambda pair: not pair[1].opening)
+
+
+def run_mode(coder: Coder, pairs: list[tuple[Suite, Prompt]], mode: str, options: argparse.Namespace) -> Tally:
     language, sandbox, tally = languages.get("python"), choose(), Tally()
-    for start in range(0, len(rows), options.batch):
-        part = rows[start : start + options.batch]
-        suites = [inline_suite([row.get("test_setup_code") or "pass", *row["test_list"]]) for row in part]
-        prompts = [
-            build_prompt(GenerationRequest(prompt=row["text"], suite=suite), language, coder.tokenizer)
-            for row, suite in zip(part, suites, strict=True)
-        ]
-        settings = DecodeSettings(
-            mode=mode,
-            block=1 if mode == "ar" else GenerateSettings().block,
-            threshold=options.threshold,
-            max_new_tokens=options.max_new_tokens,
-            stop_tokens=(coder.tokenizer.fence_id,),
-        )
+    settings = DecodeSettings(
+        mode=mode,
+        block=1 if mode == "ar" else GenerateSettings().block,
+        threshold=options.threshold,
+        max_new_tokens=options.max_new_tokens,
+        stop_tokens=(coder.tokenizer.fence_id,),
+    )
+    opened = sum(bool(prompt.opening) for _, prompt in pairs)
+    starts = [*range(0, opened, options.batch), *range(opened, len(pairs), options.batch), len(pairs)]
+    for start, end in itertools.pairwise(starts):
+        part = pairs[start:end]
         decoder = coder.decoder(settings)
+        ends = coder.top_level_line if part[0][1].opening else None
         begun = time.monotonic()
-        samples = decoder.decode([prompt.tokens for prompt in prompts], range(len(prompts)))
+        samples = decoder.decode([prompt.tokens for _, prompt in part], range(len(part)), ends=ends)
         tally.seconds += time.monotonic() - begun
         tally.row_forwards += decoder.counts.row_forwards
-        for sample, prompt, suite in zip(samples, prompts, suites, strict=True):
-            program = language.extract(prompt.opening + coder.tokenizer.decode(sample.tokens))
-            verdict = judge(suite, [program], sandbox, Limits(seconds=10))[0]
+        for sample, (suite, prompt) in zip(samples, part, strict=True):
+            answer = language.extract(prompt.opening + coder.tokenizer.decode(sample.tokens))
+            verdict = judge(suite, [language.with_imports(answer)], sandbox, Limits(seconds=10))[0]
             tally.answers.append(sample.tokens)
             tally.passed += verdict.ok
             tally.tokens += len(sample.tokens) + sample.finished
             tally.agree += agreement(coder, prompt.tokens, sample.tokens)
-        print(f"{mode}: {start + len(part)} of {len(rows)}, {tally.passed} passed", file=sys.stderr, flush=True)
+        print(f"{mode}: {end} of {len(pairs)}, {tally.passed} passed", file=sys.stderr, flush=True)
     return tally
 
 
@@ -107,7 +131,8 @@ def main() -> int:
     options = parser.parse_args()
     rows = read_rows(options.rows, options.count)
     coder = Coder.load(ModelSettings(), adapter=options.adapter)
-    tallies = {mode: run_mode(coder, rows, mode, options) for mode in options.modes}
+    pairs = prepared(coder, rows)
+    tallies = {mode: run_mode(coder, pairs, mode, options) for mode in options.modes}
     table = []
     for mode, tally in tallies.items():
         low, high = wilson(tally.passed, len(rows))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -126,8 +127,10 @@ def test_models_are_listed_verified_and_found(empty_home: Path, capsys: pytest.C
 
 
 def test_set_up_of_an_installed_package_is_shown_and_undone(
-    empty_home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    empty_home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    # In a checkout's own environment the command would remove the environment that runs this test.
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "environment"))
     monkeypatch.delenv("AGD_MODEL_SOURCE", raising=False)
     assert called(setup.app, "--dry-run") == 0
     assert "model: SmolLM2-135M-Instruct" in capsys.readouterr().out
