@@ -77,7 +77,7 @@ def _refused(capsys, words: list[str]) -> tuple[str, str]:
         (["x", "-n", "0"], "At least one candidate is needed."),
         (["x", "--mode", "guess"], ""),
         (["x", "--block", "2"], "generate.block is 2: mode denoise needs a block of at least 4."),
-        (["x", "--temperature", "11"], "threshold 0.8, top_p 0.95 or temperature 11.0 is out of range."),
+        (["x", "--temperature", "11"], "threshold 0.9, top_p 0.95 or temperature 11.0 is out of range."),
         (["x", "--seed", "-1"], "The seed -1 is out of range."),
         (["x", "--out", "missing/f.py"], "The output file missing/f.py lies in a folder that does not exist."),
         (["x", "--out", "."], "The output file . is a folder."),

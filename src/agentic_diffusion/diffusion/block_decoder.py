@@ -49,7 +49,7 @@ class DecodeSettings:
     """Who commits tokens: see the module's table."""
     block: int = 4
     """Noised positions K of a forward; at least 2, in mode `denoise` at least 4."""
-    threshold: float = 0.8
+    threshold: float = 0.9
     """Confidence in (0, 1] at which a token beyond the first is committed in the same forward."""
     temperature: float = 0.0
     """0 is greedy; otherwise logits are divided by it."""

@@ -33,7 +33,7 @@ class GenerateSettings:
     """Softmax temperature; 0 is greedy."""
     top_p: float = 0.95
     """Nucleus: the smallest set of tokens with this probability is kept; in (0, 1]."""
-    threshold: float = 0.8
+    threshold: float = 0.9
     """Confidence above which a token is committed; in (0, 1]."""
     budget: str = "60s"
     """Time for one request, all candidates and repairs together."""
