@@ -20,15 +20,16 @@ from pathlib import Path
 from agentic_diffusion.foundation import resources
 from agentic_diffusion.foundation.errors import SandboxError
 from agentic_diffusion.foundation.sandbox import cgroup, inside, process, seccomp
-from agentic_diffusion.foundation.sandbox.base import Completed, Limits, check_files
+from agentic_diffusion.foundation.sandbox.base import Limits
 from agentic_diffusion.foundation.sandbox.landlock import free_user
-from agentic_diffusion.foundation.sandbox.process import Launch, Running
+from agentic_diffusion.foundation.sandbox.process import Launch
+from agentic_diffusion.foundation.sandbox.tier import Tier
 
 SCRATCH = "/scratch"
 SHARED_MEMORY = 16 * 1024 * 1024
 
 
-class Bubblewrap:
+class Bubblewrap(Tier):
     """Runs programs by bubblewrap."""
 
     tier = "bubblewrap"
@@ -74,32 +75,6 @@ class Bubblewrap:
         """Whether /dev/shm inside belongs to the sandbox alone, so that it may be emptied there."""
         return True
 
-    def run(
-        self,
-        argv: Sequence[str],
-        *,
-        files: Mapping[str, bytes] | None = None,
-        stdin: bytes = b"",
-        limits: Limits | None = None,
-        env: Mapping[str, str] | None = None,
-        read_only: Sequence[Path] = (),
-    ) -> Completed:
-        """Run a program to its end; see `Sandbox.run`."""
-        launch = self._launch(argv, files or {}, limits or Limits(), env, read_only)
-        return Running(launch, protocol=False, stdin=stdin).wait()
-
-    def start(
-        self,
-        argv: Sequence[str],
-        *,
-        files: Mapping[str, bytes] | None = None,
-        limits: Limits | None = None,
-        env: Mapping[str, str] | None = None,
-        read_only: Sequence[Path] = (),
-    ) -> Running:
-        """Start a long-lived program; see `Sandbox.start`."""
-        return Running(self._launch(argv, files or {}, limits or Limits(), env, read_only), protocol=True)
-
     def _launch(
         self,
         argv: Sequence[str],
@@ -108,7 +83,6 @@ class Bubblewrap:
         env: Mapping[str, str] | None,
         read_only: Sequence[Path],
     ) -> Launch:
-        check_files(files)
         program = inside.resolve(argv)
         filtered = in_memory(seccomp.assemble(private=True))
         descriptors = [filtered]

@@ -15,8 +15,9 @@ from pathlib import Path
 
 from agentic_diffusion.foundation.errors import SandboxError
 from agentic_diffusion.foundation.sandbox import inside, kernel, seccomp
-from agentic_diffusion.foundation.sandbox.base import Completed, Limits, check_files
-from agentic_diffusion.foundation.sandbox.process import Launch, Running
+from agentic_diffusion.foundation.sandbox.base import Limits
+from agentic_diffusion.foundation.sandbox.process import Launch
+from agentic_diffusion.foundation.sandbox.tier import Tier
 
 USERS = range(64000, 65000)
 """User numbers that sandboxed programs take when we are root; no distribution gives these to people."""
@@ -24,7 +25,7 @@ DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 ABI_NETWORK, ABI_SCOPE = 4, 6
 
 
-class Landlock:
+class Landlock(Tier):
     """Runs programs under Landlock."""
 
     tier = "landlock"
@@ -72,32 +73,6 @@ class Landlock:
         """Whether /dev/shm inside belongs to the sandbox alone, so that it may be emptied there."""
         return False  # it is everybody's, and Landlock lets nothing inside list it or write to it
 
-    def run(
-        self,
-        argv: Sequence[str],
-        *,
-        files: Mapping[str, bytes] | None = None,
-        stdin: bytes = b"",
-        limits: Limits | None = None,
-        env: Mapping[str, str] | None = None,
-        read_only: Sequence[Path] = (),
-    ) -> Completed:
-        """Run a program to its end; see `Sandbox.run`."""
-        launch = self._launch(argv, files or {}, limits or Limits(), env, read_only)
-        return Running(launch, protocol=False, stdin=stdin).wait()
-
-    def start(
-        self,
-        argv: Sequence[str],
-        *,
-        files: Mapping[str, bytes] | None = None,
-        limits: Limits | None = None,
-        env: Mapping[str, str] | None = None,
-        read_only: Sequence[Path] = (),
-    ) -> Running:
-        """Start a long-lived program; see `Sandbox.start`."""
-        return Running(self._launch(argv, files or {}, limits or Limits(), env, read_only), protocol=True)
-
     def _launch(
         self,
         argv: Sequence[str],
@@ -106,7 +81,6 @@ class Landlock:
         env: Mapping[str, str] | None,
         read_only: Sequence[Path],
     ) -> Launch:
-        check_files(files)
         program = inside.resolve(argv)
         user = free_user() if os.getuid() == 0 else None
         scratch = inside.new_scratch(files, user)

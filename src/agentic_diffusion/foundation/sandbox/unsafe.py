@@ -11,11 +11,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from agentic_diffusion.foundation.sandbox import inside
-from agentic_diffusion.foundation.sandbox.base import Completed, Limits, check_files
-from agentic_diffusion.foundation.sandbox.process import Launch, Running
+from agentic_diffusion.foundation.sandbox.base import Limits
+from agentic_diffusion.foundation.sandbox.process import Launch
+from agentic_diffusion.foundation.sandbox.tier import Tier
 
 
-class Unsafe:
+class Unsafe(Tier):
     """Runs programs with limits, and without any wall around them."""
 
     tier = "none"
@@ -47,36 +48,15 @@ class Unsafe:
         """Whether /dev/shm inside belongs to the sandbox alone, so that it may be emptied there."""
         return False
 
-    def run(
+    def _launch(
         self,
         argv: Sequence[str],
-        *,
-        files: Mapping[str, bytes] | None = None,
-        stdin: bytes = b"",
-        limits: Limits | None = None,
-        env: Mapping[str, str] | None = None,
-        read_only: Sequence[Path] = (),
-    ) -> Completed:
-        """Run a program to its end; see `Sandbox.run`. `read_only` changes nothing here: everything can be read."""
-        del read_only
-        return Running(_launch(argv, files or {}, limits or Limits(), env), protocol=False, stdin=stdin).wait()
-
-    def start(
-        self,
-        argv: Sequence[str],
-        *,
-        files: Mapping[str, bytes] | None = None,
-        limits: Limits | None = None,
-        env: Mapping[str, str] | None = None,
-        read_only: Sequence[Path] = (),
-    ) -> Running:
-        """Start a long-lived program; see `Sandbox.start`."""
-        del read_only
-        return Running(_launch(argv, files or {}, limits or Limits(), env), protocol=True)
-
-
-def _launch(argv: Sequence[str], files: Mapping[str, bytes], limits: Limits, env: Mapping[str, str] | None) -> Launch:
-    check_files(files)
-    program = inside.resolve(argv)
-    scratch = inside.new_scratch(files, None)
-    return Launch(argv=program, environment=inside.environment(env, str(scratch)), limits=limits, scratch=scratch)
+        files: Mapping[str, bytes],
+        limits: Limits,
+        env: Mapping[str, str] | None,
+        read_only: Sequence[Path],
+    ) -> Launch:
+        del read_only  # everything can be read here
+        program = inside.resolve(argv)
+        scratch = inside.new_scratch(files, None)
+        return Launch(argv=program, environment=inside.environment(env, str(scratch)), limits=limits, scratch=scratch)
