@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentic_diffusion.testing import planting, rewrite, values, worker_cases
+from agentic_diffusion.testing import claims, rewrite, values, worker_cases
 from agentic_diffusion.testing.pytest_stub import approx
 
 LEAVES = (
@@ -111,7 +111,7 @@ def test_the_answer_is_not_in_a_sealed_program(answer: Any, seed: int) -> None:
     st.integers(0, 2**32),
 )
 def test_another_value_is_another(value: Any, seed: int) -> None:
-    other = planting.other_value(value, random.Random(seed))
+    other = claims.other_value(value, random.Random(seed))
     assert type(other) is type(value)
     assert other != value or abs(value) > 1e15
 
