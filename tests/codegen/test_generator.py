@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from agentic_diffusion.codegen.coder import Coder
-from agentic_diffusion.codegen.generator import generate
+from agentic_diffusion.codegen.generator import _lines_before, generate
 from agentic_diffusion.codegen.request import GenerationRequest, build_prompt
 from agentic_diffusion.diffusion.block_decoder import DecodeSettings
 from agentic_diffusion.domains.code import languages
@@ -172,3 +172,16 @@ def test_a_prompt_that_just_fits_is_searched_though_nothing_kept_would_fit(taugh
     result = generate(replace(request, decode=replace(AR, max_new_tokens=room)), taught_coder, sandbox)
     assert result.drawn == 5
     assert not any(candidate.origin.startswith("remasked") for candidate in result.candidates)
+
+
+@pytest.mark.parametrize(
+    ("program", "text", "offset"),
+    [
+        ("def f(x):\n    return x\n", "def f(x):\n    return x\n", 0),
+        ("def f(x):\n    return x\n", "Here it is:\n\ndef f(x):\n    return x\n", 2),
+        ("import math\n\ndef f(x):\n    return math.pi\n", "def f(x):\n    return math.pi\n", -2),
+    ],
+)
+def test_lines_of_the_program_are_found_again_in_the_answer(program, text, offset):
+    """A traceback counts in the program; what is remasked is the answer, without the imports that were added."""
+    assert _lines_before(program, text) == offset

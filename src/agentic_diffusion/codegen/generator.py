@@ -252,6 +252,12 @@ class _Search:
 
 
 def _lines_before(program: str, text: str) -> int:
-    """How many lines of the answer `text` (prose, blank lines) stand before the program that was taken out of it."""
-    first = program.split("\n", 1)[0].strip()
-    return next((number for number, line in enumerate(text.splitlines()) if line.strip() == first), 0)
+    """How many lines further down a line of `program` stands in the answer `text` that it was taken out of.
+
+    Prose before the program makes it positive, imports that were added to the program make it negative.
+    """
+    places = {line.strip(): number for number, line in reversed(list(enumerate(text.splitlines()))) if line.strip()}
+    for number, line in enumerate(program.splitlines()):
+        if line.strip() in places:
+            return places[line.strip()] - number
+    return 0
