@@ -80,7 +80,7 @@ def build_prompt(request: GenerationRequest, language: Language, tokenizer: Code
         example = first_assertion(request.suite, language)
         if example:
             text += f"\nYour code should pass this test:\n{example}"
-    return tokenizer.chat(text, language=language.fences[0], opening=f"def {name}(" if name else "")
+    return tokenizer.chat(text, language=language.fences[0], opening=language.opening(name) if name else "")
 
 
 def function_name(request: GenerationRequest, language: Language) -> str | None:

@@ -7,7 +7,10 @@ A candidate is the source text of one program file, named `candidate_file` where
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from agentic_diffusion.domains.code.languages.harness import Harness
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +33,10 @@ class Language(Protocol):
         """Its name in lower case: "python"."""
 
     @property
+    def title(self) -> str:
+        """Its name as people write it, in prompts and messages: "Python"."""
+
+    @property
     def endings(self) -> tuple[str, ...]:
         """The endings of its files, with the dot."""
 
@@ -44,6 +51,18 @@ class Language(Protocol):
     @property
     def command(self) -> tuple[str, ...]:
         """The words that run a program file of this language in a sandbox; the file's name follows."""
+
+    @property
+    def tools(self) -> tuple[str, ...]:
+        """The toolchains that running it needs, by their names in `installer.toolchains`; () for Python itself."""
+
+    @property
+    def body_ends(self) -> Literal["dedent", "brace"]:
+        """What closes a function: a line at the margin that belongs to something else, or a brace at the margin."""
+
+    @property
+    def harness(self) -> Harness | None:
+        """Its tests; None for Python alone, whose tests the testing layer rewrites and seals itself."""
 
     def parse_error(self, source: str) -> ParseProblem | None:
         """The first reason why `source` is no valid program; None when it is one."""
@@ -60,3 +79,6 @@ class Language(Protocol):
 
     def signature(self, text: str) -> str | None:
         """The head of the function that a prompt or program speaks of, as this language writes it; None without one."""
+
+    def opening(self, name: str) -> str:
+        """How a program begins that defines the function `name`, up to where its arguments come: "def name("."""

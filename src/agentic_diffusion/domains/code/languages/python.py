@@ -10,8 +10,12 @@ import re
 import sys
 import textwrap
 import warnings
+from typing import TYPE_CHECKING, Literal
 
 from agentic_diffusion.domains.code.languages.language import ParseProblem
+
+if TYPE_CHECKING:
+    from agentic_diffusion.domains.code.languages.harness import Harness
 
 SIZE_LIMIT = 1_000_000
 """Characters of a program that is still looked at."""
@@ -38,6 +42,10 @@ class Python:
     """The language Python."""
 
     name = "python"
+    title = "Python"
+    tools: tuple[str, ...] = ()
+    body_ends: Literal["dedent", "brace"] = "dedent"
+    harness: Harness | None = None
     endings = (".py",)
     fences = ("python", "py", "python3")
     candidate_file = "solution.py"
@@ -102,6 +110,10 @@ class Python:
             return " ".join(written[1].split())
         spoken = _SPOKEN.search(text)
         return f"def {spoken[1]}{spoken[2]}" if spoken and spoken[1].isidentifier() else None
+
+    def opening(self, name: str) -> str:
+        """`def name(`."""
+        return f"def {name}("
 
     def _without_prose(self, text: str) -> str:
         """Cut prose before the first and after the last statement, then examples after the last definition."""
