@@ -1,4 +1,4 @@
-"""How tests in a language are read, laid out and run: the protocol `Harness`, its records and the worker's line protocol.
+"""How tests in a language are read, laid out and run: the `Harness`, its records and the worker's line protocol.
 
 A harness knows the test files of one language as text: which parts of them are cases, how they are planted, and which
 program (the worker) runs candidates against them inside the sandbox. Lines count from 1, times are seconds.
