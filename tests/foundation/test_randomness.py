@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentic_diffusion.foundation.errors import UsageError
-from agentic_diffusion.foundation.randomness import derive, uniforms
+from agentic_diffusion.foundation.randomness import derive, normals, uniforms
 
 WORDS = st.integers(0, 2**64 - 1)
 
@@ -55,6 +55,27 @@ def test_streams_and_seeds_are_uncorrelated(first, second):
 def test_successive_draws_are_uncorrelated():
     x = uniforms(0, 0, np.arange(50_001))
     assert abs(np.corrcoef(x[1:], x[:-1])[0, 1]) < 5 / np.sqrt(50_000)
+
+
+@given(seed=WORDS, streams=st.lists(WORDS, min_size=1, max_size=4), start=st.integers(0, 2**61))
+def test_a_normal_number_does_not_depend_on_its_batch(seed, streams, start):
+    counter = (np.arange(6) + start).reshape(2, 3)
+    together = normals(seed, streams, counter)
+    assert together.shape == (len(streams), 2, 3)
+    assert np.isfinite(together).all()
+    for row, stream in zip(together, streams, strict=True):
+        assert np.array_equal(normals(seed, [stream], counter[1:])[0], row[1:])
+
+
+def test_the_normal_numbers_are_normal_and_uncorrelated():
+    first, second = normals(3, [0, 1], np.arange(100_000))
+    error = 5 / np.sqrt(100_000)
+    assert abs(first.mean()) < error
+    assert abs(first.var() - 1) < 2 * error
+    assert abs((first**4).mean() - 3) < 10 * error
+    assert abs(np.corrcoef(first, second)[0, 1]) < error
+    assert abs(np.corrcoef(first[1:], first[:-1])[0, 1]) < error
+    assert abs((first < -1.2815515655446004).mean() - 0.1) < error
 
 
 NAMES = st.lists(st.text(max_size=5) | st.integers(-5, 5), max_size=4)

@@ -8,7 +8,7 @@ travels in, nor on what was drawn before it. Nothing here reads or writes a glob
     counter   which draw within the stream, an integer array of any shape
 
 The hash is splitmix64 (Steele, Lea, Flood 2014, "Fast splittable pseudorandom number generators", fig. 17).
-Importable with the standard library alone; numpy is loaded by `uniforms` only.
+Importable with the standard library alone; numpy is loaded by `uniforms` and `normals` only.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 from agentic_diffusion.foundation.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -37,13 +39,23 @@ def uniforms(seed: int, stream: int, counter: NDArray[np.integer[Any]]) -> NDArr
     """
     import numpy as np
 
-    key = _mix((_mix(_word("seed", seed)) ^ _word("stream", stream)) + _GOLDEN)
-    # Unsigned arrays wrap silently, which is the arithmetic modulo 2**64 that the hash asks for.
-    x = (np.asarray(counter).astype(np.uint64) + np.uint64(1)) * np.uint64(_GOLDEN) + np.uint64(key)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(_MULTIPLY_1)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(_MULTIPLY_2)
-    x = x ^ (x >> np.uint64(31))
-    return np.asarray((x >> np.uint64(11)).astype(np.float64) * 2.0**-53)
+    return _uniforms(np.uint64(_key(seed, stream)), np.asarray(counter).astype(np.uint64))
+
+
+def normals(seed: int, streams: Sequence[int], counter: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
+    """Standard normal numbers [S, *counter]: one for each stream and entry of `counter`; Box and Muller 1958.
+
+    A number depends on (seed, stream, counter) alone, up to the last digit that a machine's logarithm and cosine give.
+    It is made of the uniform numbers at 2 counter and 2 counter + 1: derive another seed for uniform numbers beside it.
+    Counters lie in [0, 2**63). Raises UsageError if seed or a stream lies outside [0, 2**64).
+    """
+    import numpy as np
+
+    keys = np.array([_key(seed, stream) for stream in streams], dtype=np.uint64)
+    pairs = np.asarray(counter).astype(np.uint64) * np.uint64(2)
+    keys = keys.reshape(-1, *[1] * pairs.ndim)
+    radius = np.sqrt(-2 * np.log1p(-_uniforms(keys, pairs)))
+    return np.asarray(radius * np.cos(2 * np.pi * _uniforms(keys, pairs + np.uint64(1))))
 
 
 def derive(seed: int, *names: str | int) -> int:
@@ -58,6 +70,23 @@ def derive(seed: int, *names: str | int) -> int:
         data = text.encode("utf-8", "surrogatepass")
         digest.update(f"|{kind}{len(data)}:".encode() + data)
     return int.from_bytes(digest.digest(), "big") >> 1
+
+
+def _key(seed: int, stream: int) -> int:
+    """The word that stands for (seed, stream)."""
+    return _mix((_mix(_word("seed", seed)) ^ _word("stream", stream)) + _GOLDEN)
+
+
+def _uniforms(key: Any, counter: NDArray[np.uint64]) -> NDArray[np.float64]:
+    """The hash of key and counter, which broadcast, as fractions of 53 bits."""
+    import numpy as np
+
+    # Unsigned arrays wrap silently, which is the arithmetic modulo 2**64 that the hash asks for.
+    x = (counter + np.uint64(1)) * np.uint64(_GOLDEN) + key
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(_MULTIPLY_1)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(_MULTIPLY_2)
+    x = x ^ (x >> np.uint64(31))
+    return np.asarray((x >> np.uint64(11)).astype(np.float64) * 2.0**-53)
 
 
 def _mix(x: int) -> int:
