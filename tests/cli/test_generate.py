@@ -10,13 +10,15 @@ from pathlib import Path
 import pytest
 
 from agentic_diffusion.cli.app import main
-from agentic_diffusion.foundation import events
+from agentic_diffusion.domains.code import languages
+from agentic_diffusion.foundation import events, plugins
 from agentic_diffusion.installer import manifest
 from tiny_coder import ADD_ONE, ADD_ONE_TEST, WRONG, WRONG_TEST, save_model, stock_weights
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "even_square_sum_test.py"
 EASY = "Write a function even_square_sum(numbers) that returns the sum of the squares of the even numbers"
 PROGRAM = "def f(x):\n    return x + 1\n"
+MIXED = "The tests ({}) do not parse: line {}: inconsistent use of tabs and spaces in indentation."
 
 
 @pytest.fixture(autouse=True)
@@ -72,6 +74,9 @@ def _refused(capsys, words: list[str]) -> tuple[str, str]:
         (["x", "--tests", "none.py"], "The tests cannot be read from none.py: No such file or directory."),
         (["x", "--test", "assert f(1) =="], "The tests (inline) do not parse: line 1: invalid syntax."),
         (["x", "--test", "  "], "The tests (inline) are empty."),
+        (["x", "--lang", "cobol"], "There is no language 'cobol'; installed are: "),
+        (["Write a Python function", "--lang", "cobol"], "There is no language 'cobol'; installed are: "),
+        (["x", "--test", "if f(1):\n\tassert f(1)\n        assert f(2)"], MIXED.format("inline", 3)),
         (["x", "--budget", "soon"], "generate.budget: "),
         (["x", "--budget", "0s"], "generate.budget is '0s': it must be more than nothing."),
         (["x", "-n", "0"], "At least one candidate is needed."),
@@ -95,6 +100,32 @@ def test_a_test_file_that_does_not_parse_or_holds_no_test_is_named(capsys):
     assert _refused(capsys, ["x", "--tests", "broken_test.py"])[0].startswith("The tests (broken_test.py) do not parse")
     Path("empty_test.py").write_text("import math\n")
     assert "empty_test.py" in _refused(capsys, ["x", "--tests", "empty_test.py"])[0]
+
+
+def test_tests_that_mix_tabs_and_spaces_are_named_with_the_line(capsys):
+    Path("mixed_test.py").write_text("def test_f():\n\tassert f(1) == 2\n        assert f(2) == 3\n")
+    assert _refused(capsys, ["x", "--tests", "mixed_test.py"])[0] == MIXED.format("mixed_test.py", 3)
+
+
+@pytest.mark.parametrize("name", [name for name in plugins.discover("languages") if name != "python"])
+def test_tests_in_another_language_than_the_program_are_refused(capsys, name):
+    other = languages.get(name)
+    Path("f_test.py").write_text(f"{ADD_ONE_TEST}\n")
+    sentence, hint = _refused(capsys, ["x", "--lang", name, "--tests", "f_test.py"])
+    assert sentence == f"The tests in f_test.py are Python, and the program shall be {other.title}."
+    assert other.endings[0] in hint
+
+
+def test_a_test_file_of_no_installed_language_is_named(capsys):
+    Path("f_test.cob").write_text("DISPLAY 1.\n")
+    assert _refused(capsys, ["x", "--tests", "f_test.cob"])[0].startswith("The file f_test.cob ends in .cob, and the")
+
+
+def test_the_default_language_is_a_setting(capsys, monkeypatch):
+    monkeypatch.setenv("AGD_GENERATE_LANGUAGE", "cobol")
+    assert _refused(capsys, ["x"])[0].startswith("There is no language 'cobol'")
+    monkeypatch.setenv("AGD_GENERATE_LANGUAGE", " ")
+    assert _refused(capsys, ["x"])[0].startswith("generate.language is empty: a language's name is needed.")
 
 
 def test_tests_that_pass_for_anything_are_refused(capsys):
@@ -150,6 +181,7 @@ def test_json_holds_the_whole_result(capsys, model):
     assert main(_ar(ADD_ONE, "--tests", "add_test.py", "--json", "--seed", "3")) == 0
     data = json.loads(capsys.readouterr().out)
     assert (data["program"], data["verified"], data["mode"], data["seed"]) == (PROGRAM, True, "ar", 3)
+    assert data["language"] == "python"
     assert data["sandbox"] in ("bubblewrap", "landlock")
 
 

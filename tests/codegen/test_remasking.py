@@ -30,7 +30,7 @@ def test_kept_tokens_are_the_whole_lines_before_the_fault(body, fault, opening):
     before = fault - 1 - opening.count("\n")
     if plan is None:
         kept = "\n".join(body[: max(before, 0)])
-        assert kept == "" or before >= len(body) or text[len(kept) :].strip("\n") == ""
+        assert kept.strip("\n") == "" or before >= len(body) or text[len(kept) :].strip("\n") == ""
         return
     assert tokens[: len(plan.kept)] == plan.kept
     assert 0 < len(plan.kept) < len(tokens)

@@ -35,6 +35,7 @@ def _candidate(**changes) -> Candidate:
 
 def _result(best: Candidate | None, **changes) -> GenerationResult:
     return GenerationResult(
+        language="python",
         **{
             "program": best.program if best else "", "verified": False, "best": best,
             "candidates": [best] if best else [], "drawn": 4, "suite": SUITE, "mode": "ar", "seed": 0, "forwards": 10,

@@ -25,6 +25,7 @@ from agentic_diffusion.foundation.settings import GenerateSettings, Mode, ModelS
 if TYPE_CHECKING:
     from agentic_diffusion.codegen.request import GenerationRequest
     from agentic_diffusion.codegen.result import GenerationResult
+    from agentic_diffusion.domains.code.languages.language import Language
     from agentic_diffusion.foundation.sandbox import Sandbox
     from agentic_diffusion.testing.suite import Suite
 
@@ -40,6 +41,7 @@ def generate(
     *,
     tests: Annotated[list[Path] | None, Parameter(negative="")] = None,
     test: Annotated[list[str] | None, Parameter(negative="")] = None,
+    lang: str | None = None,
     out: Path | None = None,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
     budget: str | None = None,
@@ -55,7 +57,7 @@ def generate(
     max_new_tokens: int | None = None,
     unsafe_no_sandbox: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
-    """Write a Python function for PROMPT; with tests, only what passes them is called verified.
+    """Write a program for PROMPT in any installed language; with tests, only what passes them is called verified.
 
     Exit code 0: verified, or made without tests; 3: no candidate passed, the best one is printed and called unverified.
 
@@ -66,7 +68,10 @@ def generate(
     tests
         Test files; they import from `solution` or use bare names.
     test
-        One test as a statement, such as "assert f(1) == 2"; may be given several times.
+        One test as a statement of the language, such as "assert f(1) == 2"; may be given several times.
+    lang
+        The language: python, javascript, typescript, java, go or that of a plug-in. Left out, the ending of the test
+        files tells it, then the prompt ("in Go", "a Java method"), then the setting generate.language.
     out
         Write the program to this file; stdout then has nothing, or the JSON object.
     as_json
@@ -108,8 +113,13 @@ def generate(
     }
     settings = config.load(flags)
     output = _Output(out=out, as_json=as_json, explain=explain, show=show)
-    request = _request(_prompt(prompt), _suite(tests or [], test or []), settings, candidates, seed)
+    text = _prompt(prompt)
+    language = _language(lang, tests or [], text, settings.section(GenerateSettings).language)
+    suite = _suite(tests or [], test or [], language.name)
+    request = _request(text, suite, settings, language=language.name, candidates=candidates, seed=seed)
     output.check()
+    if suite is not None and language.harness is not None:
+        language.harness.worker()  # a missing toolchain is told before anything is loaded
     sandbox = _sandbox(settings.section(SandboxSettings), request, unsafe=unsafe_no_sandbox)
     return int(_answer(request, sandbox, settings, output))
 
@@ -170,7 +180,14 @@ def _prompt(given: str | None) -> str:
     return text
 
 
-def _suite(files: list[Path], statements: list[str]) -> Suite | None:
+def _language(asked: str | None, tests: list[Path], prompt: str, default: str) -> Language:
+    """The language of the program."""
+    from agentic_diffusion.codegen.choice import choose_language
+
+    return choose_language(asked, tests, prompt, default=default)
+
+
+def _suite(files: list[Path], statements: list[str], language: str) -> Suite | None:
     """All tests as one suite, or None."""
     if not files and not statements:
         return None
@@ -178,12 +195,12 @@ def _suite(files: list[Path], statements: list[str]) -> Suite | None:
 
     suites = [load_suite(path) for path in files]
     if statements:
-        suites.append(inline_suite(statements))
+        suites.append(inline_suite(statements, language=language))
     return suites[0] if len(suites) == 1 else combine(suites)
 
 
 def _request(
-    text: str, suite: Suite | None, settings: config.Settings, candidates: int | None, seed: int
+    text: str, suite: Suite | None, settings: config.Settings, *, language: str, candidates: int | None, seed: int
 ) -> GenerationRequest:
     """The request that the flags and settings describe."""
     from agentic_diffusion.codegen.request import GenerationRequest, decode_settings
@@ -192,6 +209,7 @@ def _request(
     return GenerationRequest(
         prompt=text,
         suite=suite,
+        language=language,
         batch=chosen.samples,
         candidates=candidates,
         seconds=chosen.budget_seconds,

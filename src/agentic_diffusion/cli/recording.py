@@ -33,7 +33,8 @@ class Record:
         """Open the store and note that the run began."""
         from agentic_diffusion.foundation.store import Store
 
-        shown = {"prompt": request.prompt, "seconds": request.seconds, "batch": request.batch} | asdict(request.decode)
+        asked = {"prompt": request.prompt, "language": request.language, "seconds": request.seconds}
+        shown = asked | {"batch": request.batch} | asdict(request.decode)
         with _told():
             store = Store.open(url)
             return cls(store, store.start_run("generate", shown, run_id=events.run_id() or None))

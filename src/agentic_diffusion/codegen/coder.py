@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from agentic_diffusion.codegen.endings import TopLevelLine
+from agentic_diffusion.codegen.endings import ClosedBrace, TopLevelLine, brace_tokens
 from agentic_diffusion.diffusion.backbones.adapter import load_adapter
 from agentic_diffusion.diffusion.backbones.llama import Llama
 from agentic_diffusion.diffusion.block_decoder import BlockDecoder, DecodeSettings
@@ -28,7 +28,13 @@ from agentic_diffusion.installer import models
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from jaxtyping import Bool
+    from torch import Tensor
+
+    from agentic_diffusion.codegen.endings import AnswerEnd
     from agentic_diffusion.diffusion.backbones.adapter import Adapter
+    from agentic_diffusion.domains.code.languages.language import Language
+    from agentic_diffusion.domains.code.tokenizer import Prompt
     from agentic_diffusion.foundation.settings import ModelSettings
 
 ADAPTER = Path(__file__).parent.parent / "diffusion" / "weights" / "block-adapter.safetensors"
@@ -52,8 +58,21 @@ class Coder:
 
     @cached_property
     def top_level_line(self) -> TopLevelLine:
-        """The rule that ends an answer after its function."""
+        """The rule that ends an answer at a line that belongs to something else."""
         return TopLevelLine(self.tokenizer, self.parent.shape.vocabulary)
+
+    @cached_property
+    def brace_tokens(self) -> Bool[Tensor, " V"]:
+        """Which tokens have a closing brace in them."""
+        return brace_tokens(self.tokenizer, self.parent.shape.vocabulary)
+
+    def answer_end(self, language: Language, prompt: Prompt) -> AnswerEnd | None:
+        """The rule that ends an answer after the function that the prompt opened; None where it opened none."""
+        if not prompt.opening or language.body_ends == "fence":
+            return None
+        if language.body_ends == "dedent":
+            return self.top_level_line
+        return ClosedBrace(self.tokenizer, self.brace_tokens, opening=prompt.opening, begin=len(prompt.tokens))
 
     @classmethod
     def load(cls, settings: ModelSettings, *, adapter: Path | None = ADAPTER) -> Coder:

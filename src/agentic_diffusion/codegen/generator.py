@@ -152,7 +152,7 @@ class _Search:
         self.decoders.append(decoder)
         streams = range(self.drawn, self.drawn + len(starts))
         # Only where the prompt opened the one function that is asked for: then nothing after it is needed.
-        ends = self.coder.top_level_line if self.prompt.opening else None
+        ends = self.coder.answer_end(self.language, self.prompt)
         samples = decoder.decode(prompts, streams, observe=self.observe, stop=self.budget.exhausted, ends=ends)
         self.drawn += len(starts)
         made = [self._candidate(sample, *start) for sample, start in zip(samples, kept, strict=True)]
@@ -193,6 +193,8 @@ class _Search:
         if line is not None:
             text = self.prompt.opening + self.coder.tokenizer.decode(start.tokens)
             line += _lines_before(start.program, text)
+            if line > text.count("\n") + 1:
+                line = None  # something is missing at the end, and no line can tell where it should have been
         evidence = "parse error" if start.parse_line is not None else "traceback"
         return plan_remask(
             start.tokens, start.confidences, self.prompt.opening, self.coder.tokenizer, line, evidence=evidence
@@ -238,6 +240,7 @@ class _Search:
             candidates=self.candidates,
             drawn=self.drawn,
             suite=self.request.suite,
+            language=self.language.name,
             mode=self.request.decode.mode,
             seed=self.request.decode.seed,
             forwards=sum(count.forwards for count in counts),

@@ -46,7 +46,8 @@ def plan_remask(
     lines = _lines_of(pieces, opening)
     reason = evidence
     if failure_line is None:
-        body = [place for place in range(len(lines)) if lines[place] > 1]
+        head = 1 + opening.count("\n")
+        body = [place for place in range(len(lines)) if lines[place] > head]
         if not body:
             return None
         failure_line = lines[min(body, key=lambda place: confidences[place])]

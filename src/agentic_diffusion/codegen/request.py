@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from agentic_diffusion.codegen.choice import speaks_of
 from agentic_diffusion.diffusion.block_decoder import DecodeSettings
 from agentic_diffusion.foundation.errors import UsageError
 from agentic_diffusion.testing import python_suite
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
     from agentic_diffusion.foundation.settings import GenerateSettings
     from agentic_diffusion.testing.suite import Suite
 
-_HEAD = re.compile(r"def\s+(\w+)")
+_NAME = re.compile(r"([\w$]+)\s*(?:=\s*(?:async\s*)?(?:function\s*)?)?\(")
+"""The name in the head of a function: the word before its arguments, or before `= (` where it is given a value."""
+_NOUN = re.compile(r"\b(a(?=n?\b)|the)n?\s+((?:\w+\s+)?(?:function|method|program))\b", re.IGNORECASE)
+_UNSAID = "python"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +78,7 @@ def decode_settings(chosen: GenerateSettings, *, seed: int) -> DecodeSettings:
 
 def build_prompt(request: GenerationRequest, language: Language, tokenizer: CodeTokenizer) -> Prompt:
     """The chat form: the prompt, one test as an example, and the head of the function that the tests call."""
-    text = request.prompt.strip()
+    text = spoken_prompt(request.prompt.strip(), language)
     name = function_name(request, language)
     if request.suite is not None:
         example = first_assertion(request.suite, language)
@@ -83,21 +87,40 @@ def build_prompt(request: GenerationRequest, language: Language, tokenizer: Code
     return tokenizer.chat(text, language=language.fences[0], opening=language.opening(name) if name else "")
 
 
+def spoken_prompt(prompt: str, language: Language) -> str:
+    """The prompt with the language in it: "Write a Go function ...", unless it says so already.
+
+    Small models write Python unless they are told otherwise, so a prompt for Python stays as it is.
+    """
+    if language.name == _UNSAID or speaks_of(prompt, language):
+        return prompt
+    told, count = _NOUN.subn(rf"\1 {language.title} \2", prompt, count=1)  # "an even" becomes "a Go even"
+    return told if count else f"{prompt}\nWrite it in {language.title}."
+
+
 def function_name(request: GenerationRequest, language: Language) -> str | None:
     """The one function that prompt or tests name, else None."""
     signature = language.signature(request.prompt)
-    head = _HEAD.search(signature) if signature else None
+    head = _NAME.search(signature) if signature else None
     spoken = head[1] if head else None
     if request.suite is None:
         return spoken
-    tested = python_suite.tested_names(python_suite.parse(request.suite.source))
+    tested = _tested_names(request.suite, language)
     if spoken in tested:
         return spoken
     return next(iter(tested)) if len(tested) == 1 else None
 
 
 def first_assertion(suite: Suite, language: Language) -> str | None:
-    """The first `assert` of the suite that stands whole on one line, shown to the model as an example."""
+    """The first assertion of the suite that stands whole on one line, shown to the model as an example."""
+    if language.harness is not None:
+        return language.harness.example(suite.source)
     lines = (line.strip() for line in suite.source.splitlines())
     shown = (line for line in lines if line.startswith("assert ") and len(line) < 200)
     return next((line for line in shown if language.parse_error(line) is None), None)
+
+
+def _tested_names(suite: Suite, language: Language) -> frozenset[str]:
+    if language.harness is not None:
+        return language.harness.tested_names(suite.source)
+    return frozenset(python_suite.tested_names(python_suite.parse(suite.source)))

@@ -80,6 +80,8 @@ class GenerationResult:
     """Samples drawn, duplicates included."""
     suite: Suite | None = field(repr=False)
     """The tests."""
+    language: str
+    """Name of the language of the programs."""
     mode: str
     """denoise, verify or ar."""
     seed: int
@@ -135,6 +137,7 @@ class GenerationResult:
         """JSON-ready, candidates included."""
         return {
             "program": self.program,
+            "language": self.language,
             "verified": self.verified,
             "explanation": self.explain(),
             "mode": self.mode,

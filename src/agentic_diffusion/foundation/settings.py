@@ -23,6 +23,8 @@ DType = Literal["auto", "bfloat16", "float32"]
 class GenerateSettings:
     """[generate]: how code is generated."""
 
+    language: str = "python"
+    """Language of the programs where neither the tests' files nor the prompt tell it."""
     mode: Mode = "denoise"
     """denoise: blocks committed by confidence; verify: blocks as drafts of the causal pass; ar: one token a forward."""
     samples: int = 16
@@ -42,6 +44,8 @@ class GenerateSettings:
 
     def __post_init__(self) -> None:
         """Check every field; raises ConfigError."""
+        if not self.language.strip():
+            raise ConfigError("generate.language is empty: a language's name is needed.", hint='Use "python".')
         _choice("generate.mode", self.mode, get_args(Mode))
         _at_least("generate.samples", self.samples, 1)
         _at_least("generate.block", self.block, 1)

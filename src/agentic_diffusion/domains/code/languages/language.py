@@ -57,8 +57,12 @@ class Language(Protocol):
         """The toolchains that running it needs, by their names in `installer.toolchains`; () for Python itself."""
 
     @property
-    def body_ends(self) -> Literal["dedent", "brace"]:
-        """What closes a function: a line at the margin that belongs to something else, or a brace at the margin."""
+    def body_ends(self) -> Literal["dedent", "brace", "fence"]:
+        """What closes a function, so that an answer can be ended there.
+
+        dedent: a line at the margin that belongs to something else; brace: the brace that closes the last open bracket;
+        fence: nothing that brackets or indentation tell, so that the model's closing code fence alone ends an answer.
+        """
 
     @property
     def harness(self) -> Harness | None:
