@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from agentic_diffusion.foundation.errors import SetupError
 
@@ -90,6 +90,48 @@ class Size:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NpmPackage:
+    """A package of the npm registry."""
+
+    name: str
+    """Its name, with the scope."""
+    integrity: str
+    """ "sha512-" and the digest in base 64, as the registry gives it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolchainEntry:
+    """One toolchain that set-up can bring."""
+
+    kind: Literal["wheel", "npm", "debian"]
+    """Where it comes from."""
+    title: str
+    """For people."""
+    version: str
+    """The version that is fetched; of a Debian package the series, since apt decides the rest."""
+    licence: str
+    """SPDX identifier."""
+    folder: str
+    """The folder inside the package that becomes the toolchain; may hold a "*"."""
+    program: str
+    """The program that is run, below that folder."""
+    fetch: int
+    """Bytes over the network."""
+    disk: int
+    """Bytes on the disk afterwards."""
+    requirement: str = ""
+    """What to ask the package index for."""
+    sha256: tuple[str, ...] = ()
+    """SHA-256 of the wheels, one a platform."""
+    packages: Mapping[str, NpmPackage] = field(default_factory=dict)
+    """By system and processor: "linux-x86_64"."""
+    debian: tuple[str, ...] = ()
+    """Names of Debian packages."""
+    drop: tuple[str, ...] = ()
+    """What is not needed of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
     """Everything in the file."""
 
@@ -98,6 +140,8 @@ class Manifest:
     bubblewrap: Mapping[str, str]
     """requirement, sha256 and licence of the bubblewrap wheel."""
     models: Mapping[str, ModelEntry]
+    """By name."""
+    toolchains: Mapping[str, ToolchainEntry] = field(default_factory=dict)
     """By name."""
 
     def model(self, name: str = "default") -> ModelEntry:
@@ -118,6 +162,7 @@ def load(path: Path = SHIPPED) -> Manifest:
             sizes={name: Size(**size) for name, size in data["sizes"].items()},
             bubblewrap=data["bubblewrap"],
             models={name: _entry(name, model) for name, model in data["models"].items()},
+            toolchains={name: _toolchain(facts) for name, facts in data.get("toolchains", {}).items()},
         )
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
         raise SetupError(
@@ -136,6 +181,12 @@ def _entry(name: str, model: Mapping[str, Any]) -> ModelEntry:
         gguf=FileFact(**model["gguf"]),
         sources=tuple(_source(source) for source in model["sources"]),
     )
+
+
+def _toolchain(facts: Mapping[str, Any]) -> ToolchainEntry:
+    packages = {name: NpmPackage(**package) for name, package in facts.get("packages", {}).items()}
+    lists = {name: tuple(facts.get(name, ())) for name in ("sha256", "debian", "drop")}
+    return ToolchainEntry(**{**facts, **lists, "packages": packages})
 
 
 def _source(source: Mapping[str, Any]) -> WheelSource | HubSource:
