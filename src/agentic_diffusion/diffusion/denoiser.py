@@ -1,11 +1,11 @@
-"""The denoiser as the masked process sees it, and a small transformer of our own with both attentions.
+"""The denoiser as a process sees it, and a small transformer of our own for tokens with both attentions.
 
 Time: t in [0, 1]; 0 clean, 1 noise.
 Shapes: B batch, L length, V vocabulary (MASK included), D width, M context length, C context width.
 
-A denoiser is any callable (x_t, t, context, context_mask, attention_mask) -> logits of x_0. The transformer is a
-pre-norm stack; time enters by adaptive layer norm whose gates start at 0 (Peebles and Xie 2023, "DiT", adaLN-Zero), so
-every layer begins as the identity:
+A denoiser is any callable (x_t, t, context, context_mask, attention_mask) -> logits of x_0, or for continuous data
+(`gaussian_denoisers`) numbers of the shape of x_t. The transformer is a pre-norm stack; time enters by adaptive layer
+norm whose gates start at 0 (Peebles and Xie 2023, "DiT", adaLN-Zero), so every layer begins as the identity:
 
     x = embed(x_t) + place          for each layer:   x += gate_1 * self_attention(norm_1(x))
                                                       x += cross_attention(norm(x), context)     (if there is a context)
@@ -30,28 +30,24 @@ from agentic_diffusion.foundation.errors import ConfigError
 
 @runtime_checkable
 class Denoiser(Protocol):
-    """Predicts the clean tokens from noised ones."""
+    """Predicts from noised data: the clean tokens for the masked process, `gaussian.Prediction` for the Gaussian."""
 
     def __call__(
         self,
-        x_t: Int[Tensor, "B L"],
+        x_t: Int[Tensor, "B L"] | Float[Tensor, " B *data"],
         t: Float[Tensor, " B"] | Float[Tensor, "B L"],
         context: Float[Tensor, "B M C"] | None = None,
         context_mask: Bool[Tensor, "B M"] | None = None,
         attention_mask: Bool[Tensor, "L L"] | Bool[Tensor, "B L L"] | None = None,
-    ) -> Float[Tensor, "B L V"]:
-        """Logits of x_0 at every position; masks say True where one may look."""
+    ) -> Float[Tensor, "B L V"] | Float[Tensor, " B *data"]:
+        """Logits of x_0 at every position, or numbers of the shape of x_t; masks say True where one may look."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
-class TransformerSettings:
-    """Sizes of a `TransformerDenoiser`."""
+class StackSettings:
+    """Sizes of a stack of layers, whatever enters and leaves it."""
 
-    vocabulary: int
-    """Number of token ids V, MASK included."""
-    mask_id: int
-    """The id of MASK."""
     width: int = 64
     """Width D of the residual stream."""
     layers: int = 2
@@ -64,18 +60,9 @@ class TransformerSettings:
     """Inner width of the gated MLP."""
     context_width: int | None = None
     """Width C of the context for cross-attention; None: no cross-attention."""
-    time_conditioning: bool = True
-    """Whether the network reads t. Masked models work without: the share of masks tells it (Sahoo et al. 2024)."""
-    subs: bool = True
-    """Whether the output obeys `substitute`; False gives raw logits, as an autoregressive loss needs them."""
 
     def __post_init__(self) -> None:
         """Check the ranges; raises ConfigError."""
-        if not 0 <= self.mask_id < self.vocabulary:
-            raise ConfigError(
-                f"The mask id {self.mask_id} is outside the vocabulary of {self.vocabulary} tokens.",
-                hint="Count [MASK] as one of the tokens.",
-            )
         sizes = {"layers": self.layers, "mlp": self.mlp}
         if self.context_width is not None:
             sizes["context_width"] = self.context_width
@@ -91,6 +78,29 @@ class TransformerSettings:
     def as_json(self) -> dict[str, object]:
         """The settings as a JSON-ready mapping, for a checkpoint."""
         return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformerSettings(StackSettings):
+    """Sizes of a `TransformerDenoiser`."""
+
+    vocabulary: int
+    """Number of token ids V, MASK included."""
+    mask_id: int
+    """The id of MASK."""
+    time_conditioning: bool = True
+    """Whether the network reads t. Masked models work without: the share of masks tells it (Sahoo et al. 2024)."""
+    subs: bool = True
+    """Whether the output obeys `substitute`; False gives raw logits, as an autoregressive loss needs them."""
+
+    def __post_init__(self) -> None:
+        """Check the ranges; raises ConfigError."""
+        if not 0 <= self.mask_id < self.vocabulary:
+            raise ConfigError(
+                f"The mask id {self.mask_id} is outside the vocabulary of {self.vocabulary} tokens.",
+                hint="Count [MASK] as one of the tokens.",
+            )
+        super().__post_init__()
 
 
 class SwiGLU(nn.Module):
@@ -112,7 +122,7 @@ class SwiGLU(nn.Module):
 class Layer(nn.Module):
     """Self-attention, optional cross-attention and MLP, each added to the stream."""
 
-    def __init__(self, settings: TransformerSettings, *, timed: bool) -> None:
+    def __init__(self, settings: StackSettings, *, timed: bool) -> None:
         """Make the parts; shift, scale and gate of both norms come from the time, or are weights when not `timed`."""
         super().__init__()
         width = settings.width
