@@ -1,4 +1,5 @@
-"""What `agd doctor` looks at: Python, processor, memory, disk, uv, torch, compiler, sandbox, model, store, network.
+"""What `agd doctor` looks at: Python, processor, memory, disk, uv, torch, compiler, sandbox, model, store,
+toolchains, network.
 
 Each check is a function without arguments; what needs packages is imported when it runs, so that a missing package is
 a finding and not the end.
@@ -22,7 +23,7 @@ from agentic_diffusion.foundation.resources import format_size
 from agentic_diffusion.foundation.settings import StoreSettings
 from agentic_diffusion.installer import layout as layouts
 from agentic_diffusion.installer import manifest as manifests
-from agentic_diffusion.installer import models
+from agentic_diffusion.installer import models, toolchains
 from agentic_diffusion.installer import probe as probing
 from agentic_diffusion.installer.health import Check, Finding
 from agentic_diffusion.packages import pip_settings, uv
@@ -51,6 +52,7 @@ def all_checks(*, offline: bool) -> dict[str, Check]:
         "sandbox": sandbox_tiers,
         "model": model,
         "store": store,
+        **{name: partial(toolchain, name) for name in toolchains.NAMES},
         "network": partial(network, offline=offline),
     }
 
@@ -185,6 +187,18 @@ def store() -> Finding:
         return Finding(status="fail", message=f"{error.name} is not installed", fix=_SETUP)
     with Store.open(config.load().section(StoreSettings).url) as opened:
         return Finding(status="ok", message=f"{opened.name} opens")
+
+
+def toolchain(name: str) -> Finding:
+    """The toolchain of a language, really run; one that is missing is no failure, since not everybody needs it."""
+    found = toolchains.find(name)
+    if found is None:
+        needing = [language for language, tools in toolchains.LANGUAGES.items() if name in tools]
+        return Finding(
+            status="skip", message=f"not installed; {' and '.join(needing)} cannot be run",
+            fix=toolchains.setup_command(name),
+        )  # fmt: skip
+    return Finding(status="ok", message=f"{name} {found.version} at {found.program}")
 
 
 def network(*, offline: bool) -> Finding:

@@ -18,6 +18,7 @@ def setup(
     dry_run: Annotated[bool, Parameter(negative="")] = False,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
     offline: Annotated[bool, Parameter(negative="")] = False,
+    languages: str = "",
 ) -> int:
     """Set up what is missing; what is there is left alone.
 
@@ -29,9 +30,12 @@ def setup(
         The plan as JSON on stdout.
     offline
         Never touch the network.
+    languages
+        The toolchains of these languages, too: "java,go", or "all".
 
     """
-    return commands.run_setup(layout.current(), dry_run=dry_run, as_json=as_json, offline=offline)
+    place = layout.current()
+    return commands.run_setup(place, dry_run=dry_run, as_json=as_json, offline=offline, languages=languages)
 
 
 @uninstall_app.default

@@ -1,4 +1,4 @@
-"""What each step of a plan does: uv, the environment, torch, bubblewrap, the model.
+"""What each step of a plan does: uv, the environment, torch, bubblewrap, the model, toolchains.
 
 An action takes its step and returns a word for people. Other programs' output never reaches stdout.
 Standard library only.
@@ -11,19 +11,20 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from agentic_diffusion.foundation.errors import ModelFileError, SetupError
 from agentic_diffusion.foundation.resources import atomic_write
-from agentic_diffusion.installer import models
+from agentic_diffusion.installer import bring, models, toolchains
 from agentic_diffusion.installer import probe as probing
 from agentic_diffusion.installer.apply import Action
 from agentic_diffusion.installer.layout import Layout
 from agentic_diffusion.installer.manifest import Manifest, ModelEntry
 from agentic_diffusion.installer.plan import Step
 from agentic_diffusion.installer.probe import Probe
+from agentic_diffusion.installer.programs import run
 from agentic_diffusion.installer.stamp import child_environment
 from agentic_diffusion.packages import uv
 
@@ -51,6 +52,7 @@ class Actions:
             "torch": self.install_torch,
             "bubblewrap": self.fetch_bubblewrap,
             "model": self.set_up_model,
+            **dict.fromkeys(toolchains.NAMES, self.bring_toolchain),
         }
 
     def install_uv(self, step: Step) -> str:
@@ -122,6 +124,11 @@ class Actions:
             folders=self.probe.pip.folders(), offline=self.probe.offline,
         )  # fmt: skip
         return str(models.obtain(self.entry, supply))
+
+    def bring_toolchain(self, step: Step) -> str:
+        """Fetch, check, unpack, rename; see `bring`."""
+        found = bring.bring(step.name, self.manifest.toolchains[step.name], self._fetch_wheel)
+        return f"{found.version} at {found.root}"
 
     def uv(self) -> uv.Uv:
         """The uv that is used: the project's own, else the one on PATH."""
@@ -211,23 +218,6 @@ class Actions:
 
 _PIP_QUIET = ("--quiet", "--no-cache-dir", "--disable-pip-version-check", "--no-input", "--retries", "2",
 )  # fmt: skip
-
-
-def run(
-    command: Sequence[str], *, purpose: str, tool: str, offline: bool = False, cwd: str | None = None,
-    env: Mapping[str, str] | None = None,
-) -> str:  # fmt: skip
-    """Run another program and return its stdout; raises SetupError with its last words when it fails."""
-    try:
-        done = subprocess.run(
-            list(command), capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, cwd=cwd,
-            env=dict(env) if env is not None else None, check=False,
-        )  # fmt: skip
-    except OSError as error:
-        raise SetupError(f"{tool} does not start: {error.strerror or error}.", hint=f"Install {tool}.") from error
-    if done.returncode != 0:
-        raise uv.failure(purpose, done.stderr or done.stdout, offline=offline, tool=tool)
-    return done.stdout
 
 
 def _made(folder: Path) -> Path:

@@ -16,7 +16,7 @@ from types import FrameType
 from typing import NoReturn
 
 from agentic_diffusion.foundation.errors import AgdError, ExitCode, SetupError, UsageError
-from agentic_diffusion.installer import development, layout, setup
+from agentic_diffusion.installer import development, layout, setup, toolchains
 from agentic_diffusion.installer import plan as plans
 from agentic_diffusion.installer.layout import Layout
 from agentic_diffusion.installer.stamp import offline_asked
@@ -69,18 +69,28 @@ def setup_command(place: Layout, arguments: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="the plan as JSON on stdout")
     parser.add_argument("--offline", action="store_true", help="never touch the network")
     parser.add_argument("--dev", action="store_true", help="the development tools, too")
+    parser.add_argument(
+        "--languages", default="", metavar="NAMES", help="the toolchains of these languages, too: java,go or all"
+    )
     options = parser.parse_args(arguments)
     return run_setup(
-        place, dry_run=options.dry_run, as_json=options.json, offline=options.offline, development=options.dev
-    )
+        place, dry_run=options.dry_run, as_json=options.json, offline=options.offline, development=options.dev,
+        languages=options.languages,
+    )  # fmt: skip
 
 
 def run_setup(
-    place: Layout, *, dry_run: bool = False, as_json: bool = False, offline: bool = False, development: bool = False
-) -> int:
-    """Show the plan (`dry_run`) or carry it out; the plan goes to stdout as JSON when `as_json`."""
+    place: Layout, *, dry_run: bool = False, as_json: bool = False, offline: bool = False, development: bool = False,
+    languages: str = "",
+) -> int:  # fmt: skip
+    """Show the plan (`dry_run`) or carry it out; the plan goes to stdout as JSON when `as_json`.
+
+    `languages` names those whose toolchains are wanted, too ("java,go").
+    """
+    tools = toolchains.needed_for(languages) if languages else ()
     request = setup.Request(
-        wanted=plans.DEVELOPMENT if development else plans.DEFAULT, offline=offline or offline_asked()
+        wanted=(plans.DEVELOPMENT if development else plans.DEFAULT) | frozenset(tools),
+        offline=offline or offline_asked(),
     )
     if dry_run or as_json:
         plan, _ = setup.plan_for(place, request)

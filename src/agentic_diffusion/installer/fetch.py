@@ -51,7 +51,7 @@ def download(url: str, target: Path, fact: FileFact) -> None:
     try:
         with (
             disk_errors(f"fetch {fact.file}"),
-            _opened(url) as answer,
+            opened(url) as answer,
             target.open("wb") as file,
             events.progress(label, fact.size, "B") as shown,
         ):
@@ -68,7 +68,7 @@ def download(url: str, target: Path, fact: FileFact) -> None:
 
 
 @contextlib.contextmanager
-def _opened(url: str) -> Iterator[BinaryIO]:
+def opened(url: str) -> Iterator[BinaryIO]:
     """The body of an address; every way in which it cannot be had is a SetupError."""
     try:
         with urllib.request.urlopen(url, timeout=_STALL_SECONDS) as answer:  # noqa: S310 - the scheme is checked by the caller

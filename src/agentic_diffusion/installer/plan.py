@@ -1,6 +1,7 @@
 """From facts to steps: what is to be done, in which order, at what cost. Pure data; nothing is changed here.
 
-Parts that may be wanted: core (the locked environment), dev (its development group), torch, sandbox, model.
+Parts that may be wanted: core (the locked environment), dev (its development group), torch, sandbox, model, and the
+toolchains by their names.
 Standard library only.
 """
 
@@ -12,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 
 from agentic_diffusion.foundation.errors import SetupError
 from agentic_diffusion.foundation.resources import format_size
+from agentic_diffusion.installer import bring, toolchains
 from agentic_diffusion.installer.layout import Layout
 from agentic_diffusion.installer.manifest import Manifest, ModelEntry, Size, WheelSource
 from agentic_diffusion.installer.models import folder_of
@@ -95,6 +97,7 @@ def make_plan(
         _torch(probe, layout, wanted, manifest, remake=remake),
         _sandbox(probe, layout, wanted, manifest),
         _model(probe, wanted, entry),
+        *(_toolchain(probe, name, manifest) for name in toolchains.NAMES if name in wanted),
     ):
         steps += [step] if step else []
         have += [there] if there else []
@@ -109,7 +112,8 @@ def make_plan(
 
 def _uses_uv(probe: Probe, steps: list[Step]) -> bool:
     names = {step.name for step in steps}
-    return bool(names & {"environment", "torch", "bubblewrap"}) or ("model" in names and "pip" not in probe.python_has)
+    asks_pip = names & {"model", "node", "go"}
+    return bool(names & {"environment", "torch", "bubblewrap"}) or bool(asks_pip and "pip" not in probe.python_has)
 
 
 def _uv(probe: Probe, layout: Layout, manifest: Manifest) -> tuple[Step | None, str]:
@@ -197,6 +201,17 @@ def _model(probe: Probe, wanted: frozenset[str], entry: ModelEntry) -> tuple[Ste
         name="model", title=f"{entry.title}{why}", licence=entry.licence, place=str(folder_of(entry)),
         size=Size(fetch=0 if probe.model_offline else fetched, disk=entry.disk), offline=probe.model_offline,
         arguments={"name": entry.name},
+    ), ""  # fmt: skip
+
+
+def _toolchain(probe: Probe, name: str, manifest: Manifest) -> tuple[Step | None, str]:
+    if name in probe.toolchains:
+        return None, f"{name} {probe.toolchains[name]}"
+    entry = manifest.toolchains[name]
+    bring.check_possible(entry, apt=probe.apt)
+    return Step(
+        name=name, title=f"{entry.title}, version {entry.version}", size=Size(fetch=entry.fetch, disk=entry.disk),
+        licence=entry.licence, place=str(toolchains.folder_of(name)),
     ), ""  # fmt: skip
 
 

@@ -16,11 +16,11 @@ import sysconfig
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from agentic_diffusion.foundation.errors import SetupError
-from agentic_diffusion.installer import models, torch_choice
+from agentic_diffusion.installer import models, toolchains, torch_choice
 from agentic_diffusion.installer.layout import Layout
 from agentic_diffusion.installer.manifest import ModelEntry
 from agentic_diffusion.installer.torch_choice import TorchFacts
@@ -66,6 +66,8 @@ class Probe:
     """The place that the user named for the model."""
     offline: bool
     """Whether the network is forbidden."""
+    toolchains: Mapping[str, str] = field(default_factory=dict)
+    """The versions of the toolchains that are wanted and run here, by name."""
 
 
 def probe(
@@ -95,6 +97,9 @@ def probe(
         model_offline=models.offline_sources(entry, model_source, folders),
         model_source=model_source,
         offline=offline,
+        toolchains={
+            name: there.version for name in toolchains.NAMES if name in wanted and (there := toolchains.find(name))
+        },
     )
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from agentic_diffusion.foundation import config, events
 from agentic_diffusion.foundation.resources import atomic_write, format_size, home, writable_home
 from agentic_diffusion.foundation.settings import ModelSettings
-from agentic_diffusion.installer import fetch, locking, models
+from agentic_diffusion.installer import fetch, locking, models, toolchains
 from agentic_diffusion.installer import manifest as manifests
 from agentic_diffusion.installer import probe as probing
 from agentic_diffusion.installer.actions import Actions
@@ -29,7 +29,7 @@ class Request:
     """What is asked of a set-up."""
 
     wanted: frozenset[str]
-    """Parts: core, dev, torch, sandbox, model."""
+    """Parts: core, dev, torch, sandbox, model, and toolchains by their names."""
     offline: bool = False
     """Whether the network is forbidden."""
 
@@ -58,7 +58,7 @@ def set_up(layout: Layout, request: Request) -> Stamp:
         if plan.steps:
             for line in plan.lines():
                 events.say(line)
-            if any(step.name == "model" for step in plan.steps):
+            if any(step.name in ("model", *toolchains.NAMES) for step in plan.steps):
                 writable_home()
             apply(plan, actions.table(), journal)
         return _stamp(layout, request, actions)
