@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
-from jaxtyping import install_import_hook
+from jaxtyping import config, install_import_hook
 
-CHECKED = ["schedule", "masked", "attention", "denoiser", "samplers", "reverse", "checkpoint"]
+CHECKED = [
+    "schedule",
+    "masked",
+    "attention",
+    "denoiser",
+    "samplers",
+    "reverse",
+    "checkpoint",
+    "gaussian",
+    "gaussian_denoisers",
+    "gaussian_reverse",
+    "gaussian_samplers",
+    "guidance",
+]
 
 install_import_hook([f"agentic_diffusion.diffusion.{name}" for name in CHECKED], "beartype.beartype")
 
@@ -15,3 +30,11 @@ install_import_hook([f"agentic_diffusion.diffusion.{name}" for name in CHECKED],
 def _one_thread() -> None:
     """Small tensors are faster on one core, and the machine has others to serve."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def unchecked_shapes() -> Iterator[None]:
+    """For wrong settings, which our own checks shall refuse, and for trainings, which the checks would slow down."""
+    config.update("jaxtyping_disable", True)
+    yield
+    config.update("jaxtyping_disable", False)
