@@ -1,5 +1,6 @@
 """Opening, migrating, crashing and competing for a database."""
 
+import hashlib
 import signal
 import stat
 import subprocess
@@ -87,6 +88,23 @@ def test_a_failed_migration_leaves_no_trace_and_a_repaired_one_goes_through(url,
     with Store.open(url) as store:
         assert [run.id for run in store.runs()] == ["one"]
         assert "half" in inspect(store._database.engine).get_table_names()
+
+
+def test_a_sample_of_the_first_version_is_kept_without_arrays(url, monkeypatch):
+    monkeypatch.setattr(database, "MIGRATIONS", MIGRATIONS[:1])
+    first = Database(url)
+    content = hashlib.sha256(b"x").hexdigest()
+    with first.writing() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO samples (domain, task, content, content_sha256, reward, reward_parts, provenance, created) "
+            f"VALUES ('code', 't', 'x', '{content}', 1.0, '{{}}', '{{}}', 5.0)"
+        )
+    first.close()
+    monkeypatch.setattr(database, "MIGRATIONS", MIGRATIONS)
+    with Store.open(url) as store:
+        (sample,) = store.samples("code")
+        assert (sample.content, sample.created, sample.arrays) == ("x", 5.0, None)
+        assert store.add_sample(NewSample(domain="code", task="t", content="y", reward=0.0, arrays=b"12"))
 
 
 def test_a_newer_database_is_refused(url):

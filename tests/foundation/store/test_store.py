@@ -114,6 +114,7 @@ def test_a_sample_comes_back_whole(store):
         round=3,
         weights="ab12",
         provenance={"seed": 7, "tier": "bubblewrap", "path": [1, 2]},
+        arrays=bytes(range(256)),
     )
     assert store.add_sample(new)
     (sample,) = store.samples("code")
@@ -194,3 +195,21 @@ def test_an_altered_sample_is_noticed(store):
         connection.exec_driver_sql("UPDATE samples SET content = 'x = 2'")
     with pytest.raises(StoreError, match="was altered: its content does not match its checksum"):
         store.samples("code")
+
+
+def test_the_best_samples_of_each_task_are_kept(store):
+    rewards = {"a": [5.0, 9.0, 7.0, 7.0], "b": [1.0, 2.0], "c": [8.0]}
+    for task, values in rewards.items():
+        store.add_samples(_sample(task=task, content=f"{i}", reward=value) for i, value in enumerate(values))
+    store.add_sample(_sample(domain="trajectories", reward=0.0))
+
+    def kept() -> list[tuple[str, float, str]]:
+        return [(sample.task, sample.reward, sample.content) for sample in store.samples("code")]
+
+    assert store.keep_best_samples("code") == 0
+    assert store.count_samples("code") == 7
+    assert store.keep_best_samples("code", per_task=2) == 2
+    assert kept() == [("a", 9, "1"), ("c", 8, "0"), ("a", 7, "2"), ("b", 2, "1"), ("b", 1, "0")]
+    assert store.keep_best_samples("code", total=3) == 2  # each task's best goes before any second best
+    assert kept() == [("a", 9, "1"), ("c", 8, "0"), ("b", 2, "1")]
+    assert store.count_samples("trajectories") == 1

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal, Self, get_args
 
-from sqlalchemy import Connection, RowMapping, Table, select
+from sqlalchemy import Connection, RowMapping, Table, func, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 import agentic_diffusion
@@ -80,7 +80,7 @@ class NewSample:
     task: str
     """The key of the task that it solves or tries to."""
     content: str
-    """The code, or the trajectory as text."""
+    """The code, or what names the arrays; equal contents of a task are one sample."""
     reward: float
     """Measured outcome; finite."""
     reward_parts: Mapping[str, float] = field(default_factory=dict)
@@ -93,6 +93,8 @@ class NewSample:
     """Checksum of the weights that made it."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """How it came about: sampler, seed, sandbox tier, source."""
+    arrays: bytes | None = field(default=None, repr=False)
+    """Arrays beside the content, in the form of whoever reads them (the trajectory buffer: safetensors)."""
 
     def __post_init__(self) -> None:
         """Check what both databases must be able to hold; raises UsageError."""
@@ -254,6 +256,31 @@ class Store:
         with self._database.reading() as connection:
             return [self._sample(row) for row in connection.execute(query).mappings()]
 
+    def count_samples(self, domain: Domain) -> int:
+        """How many samples of a domain are kept."""
+        query = select(func.count()).select_from(schema.samples).where(schema.samples.c.domain == domain)
+        with self._database.reading() as connection:
+            return connection.scalar(query) or 0
+
+    def keep_best_samples(self, domain: Domain, *, per_task: int | None = None, total: int | None = None) -> int:
+        """Delete a domain's samples beyond `per_task` for each task and `total` in all; returns how many went.
+
+        The best reward stays first, then the oldest. Under `total` a task's second best goes before any task's best.
+        """
+        columns = schema.samples.c
+        best_first = (columns.reward.desc(), columns.id)
+        place = func.row_number().over(partition_by=columns.task, order_by=best_first)
+        ranked = select(columns.id, columns.reward, place.label("place")).where(columns.domain == domain).subquery()
+        order = func.row_number().over(order_by=(ranked.c.place, ranked.c.reward.desc(), ranked.c.id))
+        placed = select(ranked.c.id, ranked.c.place, order.label("order")).subquery()
+        surplus = [placed.c.place > per_task] if per_task is not None else []
+        surplus += [placed.c.order > total] if total is not None else []
+        if not surplus:
+            return 0
+        doomed = select(placed.c.id).where(or_(*surplus))
+        with self._database.writing() as connection:
+            return connection.execute(schema.samples.delete().where(columns.id.in_(doomed))).rowcount
+
     def _sample(self, row: RowMapping) -> Sample:
         sample = Sample(**row)
         if _sha256(sample.content) != sample.content_sha256:
@@ -282,6 +309,7 @@ def _sample_row(sample: NewSample) -> dict[str, Any]:
         "weights": sample.weights,
         "provenance": _checked_json("provenance", sample.provenance),
         "created": time.time(),
+        "arrays": sample.arrays,
     }
 
 

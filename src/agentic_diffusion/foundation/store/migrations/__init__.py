@@ -10,7 +10,10 @@ from collections.abc import Callable
 
 from sqlalchemy import Connection
 
-from agentic_diffusion.foundation.store.migrations import m0001_runs_metrics_samples
+from agentic_diffusion.foundation.store.migrations import m0001_runs_metrics_samples, m0002_sample_arrays
 
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (m0001_runs_metrics_samples.upgrade,)
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
+    m0001_runs_metrics_samples.upgrade,
+    m0002_sample_arrays.upgrade,
+)
 """The migration to version n stands at index n - 1."""
