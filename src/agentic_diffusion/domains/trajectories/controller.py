@@ -1,7 +1,7 @@
 """The way-point controller that drove D4RL's maze2d data, for many balls at once.
 
-It walks a shortest path of cells: each way-point but the last is a cell's index minus U(0, 0.2) in each axis, and the next
-one is taken when the ball is within 0.1. Action: clip(10 (way-point - position) - velocity) to [-1, 1].
+It walks a shortest path of cells: each way-point but the last is a cell's index minus U(0, 0.2) in each axis, and the
+next one is taken when the ball is within 0.1. Action: clip(10 (way-point - position) - velocity) to [-1, 1].
 
 A controller is made fresh for its tasks. The published "expert" returns come from one controller that was reused over
 episodes and then often waits at an old goal (about half of its episodes fail); this one does not have that defect.
@@ -28,12 +28,8 @@ class WaypointController:
 
     def __init__(self, mazes: MazeSet, which: NDArray[np.int64], rng: np.random.Generator) -> None:
         """Know the mazes; balls have no goal before `target`."""
-        count, (_, rows, columns) = len(which), mazes.walls.shape
-        self._which, self._rng = which, rng
-        self._distance = np.full((len(mazes.mazes), rows, columns, rows, columns), -1)
-        for table, maze in zip(self._distance, mazes.mazes, strict=True):
-            x, y = maze.walls.shape
-            table[:x, :y, :x, :y] = maze.floods
+        count = len(which)
+        self._which, self._rng, self._distance = which, rng, mazes.floods
         self._goal = np.zeros((count, 2), np.int64)
         self._cell = np.zeros((count, 2), np.int64)
         self._waypoint = np.zeros((count, 2))

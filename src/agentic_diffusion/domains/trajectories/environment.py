@@ -1,9 +1,9 @@
 """The physics, resets and rewards of D4RL's maze2d, for many balls in many mazes at once.
 
-A ball of radius 0.1 m and mass 4.189 kg slides in x and y; a motor pushes each axis with up to 100 N, each axis is damped
-by 1 N s/m, velocities are clipped to 5 m/s before each step of 0.01 s, and walls are MuJoCo's soft contacts without
-friction. The contact problem is solved exactly (a ball touches three boxes at most), so that a step agrees with MuJoCo's
-own to rounding; `mujoco_maze` holds the same model for MuJoCo, and a test and a benchmark compare the two.
+A ball of radius 0.1 m and mass 4.189 kg slides in x and y; a motor pushes each axis with up to 100 N, each axis is
+damped by 1 N s/m, velocities are clipped to 5 m/s before each step of 0.01 s, and walls are MuJoCo's soft contacts
+without friction. The contact problem is solved exactly (a ball touches three boxes at most), so that a step agrees with
+MuJoCo's own to its solver's tolerance; `mujoco_maze` is the same model for MuJoCo; a test and a benchmark compare them.
 
 Shapes: N balls, M mazes, X Y cells of the largest maze. State: (x, y, vx, vy) in m and m/s. Action: in [-1, 1].
 Sources: Fu et al. 2020, "D4RL"; the chapter "Computation" of MuJoCo's documentation for contacts.
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +49,16 @@ class MazeSet:
         self.walls = np.ones((len(mazes), rows, columns), dtype=bool)
         for place, maze in zip(self.walls, mazes, strict=True):
             place[: maze.walls.shape[0], : maze.walls.shape[1]] = maze.walls
+
+    @cached_property
+    def floods(self) -> NDArray[np.int16]:
+        """[M, X, Y, X, Y] steps between all pairs of cells of each maze; -1 where there is no way."""
+        count, rows, columns = self.walls.shape
+        tables = np.full((count, rows, columns, rows, columns), -1, np.int16)
+        for table, maze in zip(tables, self.mazes, strict=True):
+            x, y = maze.walls.shape
+            table[:x, :y, :x, :y] = maze.floods
+        return tables
 
     def blocked(self, which: NDArray[np.int64], points: Array) -> NDArray[np.bool_]:
         """Whether points [N, 2] of mazes `which` [N] lie in a wall or outside."""
