@@ -48,6 +48,11 @@ class ExponentialMovingAverage:
         for name, weight in trained_parameters(model).items():
             self.shadow[name].lerp_(weight.detach(), 1 - decay)
 
+    @torch.no_grad()
+    def copy_to(self, model: nn.Module) -> None:
+        """Give the model the averaged weights for good."""
+        _copy(self.shadow, trained_parameters(model))
+
     @contextmanager
     def applied(self, model: nn.Module) -> Iterator[None]:
         """Within the block the model has the averaged weights; afterwards its own again."""

@@ -98,7 +98,7 @@ class PlanFormat:
         return states, durations
 
     def known(self, start: Array, goal: Array, symmetry: int = 0) -> tuple[NDArray[np.bool_], Float32]:
-        """What is given: which entries ([1, H, C]), and their values [N, H, C]; the start state and the goal position."""
+        """Which entries are given ([1, H, C]) and their values [N, H, C]: the start state and the goal position."""
         states = np.zeros((len(start), self.knots, 4))
         states[:, 0] = start
         states[:, -1, :2] = goal
@@ -200,7 +200,7 @@ def _descent(distance: NDArray[np.int16], i: NDArray[np.int64], j: NDArray[np.in
         x, y = np.clip(i + move[0], 0, rows - 1), np.clip(j + move[1], 0, columns - 1)
         there = np.take_along_axis(distance, x * columns + y, 1)
         total += ((there >= 0) & (there < here))[..., None] * move
-    return total / np.maximum(np.abs(total).sum(-1, keepdims=True), 1.0)
+    return np.asarray(total / np.maximum(np.abs(total).sum(-1, keepdims=True), 1.0))
 
 
 def _turn(vectors: Array, symmetry: int, *, back: bool = False) -> Array:
@@ -214,7 +214,7 @@ def _turn(vectors: Array, symmetry: int, *, back: bool = False) -> Array:
     else:
         pairs = pairs[..., ::-1] if swap else pairs
         pairs = pairs * signs
-    return pairs.reshape(vectors.shape)
+    return np.asarray(pairs.reshape(vectors.shape))
 
 
 def _turn_windows(windows: Array, symmetry: int) -> Array:

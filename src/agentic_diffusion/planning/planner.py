@@ -1,8 +1,8 @@
 """The planner: samples candidates for every task, drives each through our own physics, and takes the best.
 
 A denoising gives way and duration at once: start state and goal position are in-painted, the layout is read by
-cross-attention, the duration is one of the denoised numbers. `speed` makes candidates faster than the data: half-way,
-the durations that the model chose are divided by it and in-painted as well, so that the rest of the plan follows them.
+cross-attention, the duration is one of the denoised numbers. `speed` makes candidates faster than the data: the
+durations that the model chose are divided by it and in-painted as well, and the plan is denoised once more to fit them.
 
 Candidates are judged by a shortened rollout of the tracker in the known physics: walls, what the motor can do, and the
 time of arrival are all in it, so no critic has to be learned.
@@ -125,9 +125,10 @@ class Planner:
         for first in range(0, len(tasks), batch):
             rows = slice(first, first + batch)
             part = None if speeds is None else speeds[rows]
+            seeded = derive(self.settings.seed, seed, first)
             parts.append(
                 self._denoise(
-                    tasks.select(rows), derive(self.settings.seed, seed, first), count, part, guidance, on_step
+                    tasks.select(rows), seed=seeded, count=count, speeds=part, guidance=guidance, on_step=on_step
                 )
             )
         return Plans(
@@ -139,13 +140,14 @@ class Planner:
     def _denoise(
         self,
         tasks: Tasks,
+        *,
         seed: int,
         count: int,
         speeds: Array | None,
         guidance: Sequence[Guidance],
         on_step: Callable[[int, Plans], None] | None,
     ) -> Plans:
-        """1. read the layout once a task; 2. in-paint what is known; 3. denoise; 4. with `speeds`, again from half-way."""
+        """1. read the layout once a task; 2. in-paint what is known; 3. denoise; 4. with `speeds`, once more."""
         plan, settings = self.model.settings.plan, self.settings
         start, goal = tasks.start[:, :2], tasks.goal
         reference = np.repeat(reference_durations(tasks.mazes, tasks.which, start, goal), count)

@@ -104,7 +104,7 @@ def plan_loss(model: nn.Module, batch: PlanBatch, generator: torch.Generator) ->
         is_known = is_known.clone()
         is_known[..., -1] = True
     return PROCESS.loss(
-        model,  # type: ignore[arg-type]
+        model,
         batch.x_0,
         generator,
         context=batch.context,
@@ -124,10 +124,7 @@ def train_planner(
     """Train in place; where an average of the weights is kept, the model ends with it. Goes on from `checkpoint`."""
     result = train(model, batches, plan_loss, settings, checkpoint=checkpoint, callbacks=callbacks)
     if result.ema is not None:
-        with torch.no_grad():
-            for name, weight in model.named_parameters():
-                if name in result.ema.shadow:
-                    weight.copy_(result.ema.shadow[name])
+        result.ema.copy_to(model)
     model.eval()
     return result
 

@@ -24,7 +24,7 @@ from agentic_diffusion.domains.trajectories.maze import Maze
 from agentic_diffusion.domains.trajectories.offline_data import OfflineData
 from agentic_diffusion.foundation.errors import UsageError
 from agentic_diffusion.foundation.randomness import derive
-from agentic_diffusion.planning.plan_format import PlanFormat, SYMMETRIES, cell_features, reference_durations
+from agentic_diffusion.planning.plan_format import SYMMETRIES, PlanFormat, cell_features, reference_durations
 
 SHORTEST = 12
 """Fewest environment steps of a window."""

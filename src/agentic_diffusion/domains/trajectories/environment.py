@@ -65,7 +65,7 @@ class MazeSet:
         cell = np.floor(points + 0.5 + CELL_OFFSET).astype(np.int64)
         inside = ((cell >= 0) & (cell < self.walls.shape[1:])).all(-1)
         cell = np.clip(cell, 0, np.array(self.walls.shape[1:]) - 1)
-        return ~inside | self.walls[which, cell[..., 0], cell[..., 1]]
+        return np.asarray(~inside | self.walls[which, cell[..., 0], cell[..., 1]])
 
 
 def step_states(states: Array, actions: Array, mazes: MazeSet, which: NDArray[np.int64]) -> Array:

@@ -214,7 +214,7 @@ def find_maze(name: str) -> Maze:
 
 def cell_centres(cells: NDArray[np.int64]) -> NDArray[np.float64]:
     """Positions of the centres of cells [..., 2]."""
-    return cells - CELL_OFFSET
+    return cells.astype(np.float64) - CELL_OFFSET
 
 
 def cells_of(points: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -6,6 +6,7 @@ State: (x, y, vx, vy). The model is D4RL's `point_maze`, written anew from its n
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -51,9 +52,8 @@ class MujocoMaze:
 
     def __init__(self, maze: Maze) -> None:
         """Compile the model; ImportError where mujoco is not installed."""
-        import mujoco
-
-        self._mujoco: Any = mujoco
+        mujoco: Any = import_module("mujoco")
+        self._mujoco = mujoco
         self._model: Any = mujoco.MjModel.from_xml_string(model_text(maze))
         self._data: Any = mujoco.MjData(self._model)
 

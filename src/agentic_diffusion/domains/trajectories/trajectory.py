@@ -1,25 +1,21 @@
-"""One executed trajectory, and the text that it is kept as.
+"""One executed trajectory, and the arrays that a buffer keeps of it.
 
 Shapes: T environment steps. States: (x, y, vx, vy) in m and m/s; state t is the one before action t.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
-import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agentic_diffusion.foundation.errors import StoreError, UsageError
-
-_FORMAT = "maze trajectory 1"
+from agentic_diffusion.foundation.errors import UsageError
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Trajectory:
     """The states of a ball on its way to a goal."""
 
@@ -43,22 +39,24 @@ class Trajectory:
         """Environment steps T."""
         return len(self.states) - 1
 
-    def to_text(self) -> str:
-        """JSON with the states as compressed little-endian float32 in base64."""
-        packed = base64.b64encode(zlib.compress(self.states.astype("<f4").tobytes(), 6)).decode()
-        return json.dumps({"format": _FORMAT, "layout": self.layout, "goal": list(self.goal), "states": packed})
+    @property
+    def task(self) -> str:
+        """A key of maze, start and goal: "#####/#OOG#/##### 1.020,0.950 -> 1.000,3.000"."""
+        (x, y), (gx, gy) = self.states[0, :2], self.goal
+        return f"{self.layout} {x:.3f},{y:.3f} -> {gx:.3f},{gy:.3f}"
+
+    def arrays(self) -> dict[str, NDArray[np.float32]]:
+        """What a buffer keeps: "states" [T + 1, 4]."""
+        return {"states": self.states.astype(np.float32)}
 
     @classmethod
-    def from_text(cls, text: str) -> Trajectory:
-        """What `to_text` wrote; raises StoreError for any other text."""
-        try:
-            record = json.loads(text)
-            if record["format"] != _FORMAT:
-                raise ValueError(record["format"])
-            states = np.frombuffer(zlib.decompress(base64.b64decode(record["states"])), "<f4").reshape(-1, 4)
-            x, y = record["goal"]
-            return cls(layout=record["layout"], goal=(float(x), float(y)), states=states.astype(np.float32))
-        except (ValueError, KeyError, TypeError, zlib.error, binascii.Error) as error:
-            raise StoreError(
-                "A kept trajectory is no text that this version wrote.", hint="Delete that sample, or its database."
-            ) from error
+    def from_kept(cls, arrays: Mapping[str, NDArray[Any]], provenance: Mapping[str, Any]) -> Trajectory:
+        """From arrays, and a provenance with layout and goal; raises UsageError where one is missing."""
+        missing = [name for name in ("layout", "goal") if name not in provenance]
+        missing += [] if "states" in arrays else ["states"]
+        if missing:
+            raise UsageError(
+                f"A kept trajectory has no {missing[0]}.", hint="Use samples that the self-improvement of mazes kept."
+            )
+        x, y = provenance["goal"]
+        return cls(layout=str(provenance["layout"]), goal=(float(x), float(y)), states=np.asarray(arrays["states"]))
