@@ -26,6 +26,7 @@ from agentic_diffusion.foundation.errors import AgdError, ExitCode, ResourceErro
 from agentic_diffusion.foundation.settings import LogLevel, LogSettings, LogStyle
 
 _COMMANDS = {
+    "bench": ("agentic_diffusion.cli.bench:app", "Measure the model on benchmark files: score, interval, cost."),
     "config": ("agentic_diffusion.cli.config:app", "The settings: their values and where each came from."),
     "doctor": ("agentic_diffusion.cli.doctor:app", "Check this machine: what works, and what to do about the rest."),
     "generate": ("agentic_diffusion.cli.generate:app", "Generate code for a prompt, verified by its tests."),
