@@ -1,6 +1,7 @@
 """Run candidates against a suite in a sandbox, and say which pass.
 
     judge     many candidates, one server process in one sandbox, a fork and an empty folder for each candidate
+              (Python; other languages by `runner`)
     confirm   one candidate once more in a fresh process, beside a planted assertion that must fail
 A server that misbehaves is replaced, and the remaining candidates still get their verdict. Expected literals stay
 outside the sandbox (see `rewrite`). Times are seconds, lines count from 1.
@@ -12,15 +13,16 @@ import json
 import random
 import secrets
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from agentic_diffusion.domains.code import languages
-from agentic_diffusion.foundation.errors import ConfigError, SandboxError, UsageError
+from agentic_diffusion.foundation.errors import SandboxError, UsageError
 from agentic_diffusion.foundation.sandbox.base import Limits, Sandbox, SandboxProcess
 from agentic_diffusion.testing import rewrite, verdicts
+from agentic_diffusion.testing.pace import STUB_PACE, Pace
+from agentic_diffusion.testing.runner import WorkerServer, read_object
 from agentic_diffusion.testing.suite import Case, Suite, combine, inline_suite, load_suite, make_suite
 from agentic_diffusion.testing.verdicts import Outcome, Verdict
 
@@ -58,29 +60,6 @@ STUBS = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Pace:
-    """How long one case may take; `Limits.seconds` bounds a candidate as a whole."""
-
-    cpu_seconds: float = 2.0
-    """Processor time of a case."""
-    wall_seconds: float = 6.0
-    """Wall-clock time of a case; above the processor time, for machines with other work to do."""
-
-    def __post_init__(self) -> None:
-        """Refuse times in which nothing could run."""
-        if min(self.cpu_seconds, self.wall_seconds) < 0.01:
-            raise ConfigError(
-                f"A case is given {self.cpu_seconds} s of processor and {self.wall_seconds} s of wall-clock time,"
-                " and both must be at least 0.01 s.",
-                hint="leave them at their defaults",
-            )
-
-
-STUB_PACE = Pace(cpu_seconds=2.0, wall_seconds=3.0)
-"""For a look at the tests alone, with functions that return at once."""
-
-
 def judge(
     suite: Suite,
     candidates: Sequence[str],
@@ -105,17 +84,21 @@ def judge_each(
 ) -> Iterator[Verdict]:
     """A verdict for every candidate, in their order, each made when it is asked for.
 
-    `limits` bounds each candidate. `seed` fixes which assertions are sent negated (default: unpredictable). Candidates
-    that do not parse are not run. SandboxError when the sandbox itself fails.
+    Languages other than Python are judged by batches of `Worker.batch`. `limits` bounds each candidate. `seed` fixes
+    which assertions are sent negated (default: unpredictable). Candidates that do not parse are not run. SandboxError
+    when the sandbox itself fails.
     """
     language = languages.get(suite.language)
-    with Server(suite, sandbox, limits or Limits(), pace or Pace(), _random(seed)) as server:
-        for candidate in candidates:
-            problem = language.parse_error(candidate)
-            if problem is not None:
-                yield verdicts.unparsed(candidate, suite, problem, sandbox.tier)
-            else:
-                yield server.verdict(candidate)
+    with _server(suite, sandbox, limits or Limits(), pace or Pace(), _random(seed)) as server:
+        for start in range(0, len(candidates), server.batch):
+            batch = candidates[start : start + server.batch]
+            problems = [language.parse_error(candidate) for candidate in batch]
+            judged = server.verdicts([text for text, problem in zip(batch, problems, strict=True) if problem is None])
+            for candidate, problem in zip(batch, problems, strict=True):
+                if problem is not None:
+                    yield verdicts.unparsed(candidate, suite, problem, sandbox.tier)
+                else:
+                    yield next(judged)
 
 
 def confirm(
@@ -134,7 +117,7 @@ def confirm(
     problem = languages.get(suite.language).parse_error(candidate)
     if problem is not None:
         return verdicts.unparsed(candidate, suite, problem, sandbox.tier)
-    with Server(suite, sandbox, limits or Limits(), pace or Pace(), _random(seed)) as server:
+    with _server(suite, sandbox, limits or Limits(), pace or Pace(), _random(seed)) as server:
         verdict = server.verdict(candidate)
         return server.with_planted(candidate) if verdict.ok else verdict
 
@@ -145,9 +128,10 @@ def suite_is_vacuous(suite: Suite, sandbox: Sandbox, limits: Limits | None = Non
     Such functions return at once, so a suite that does not end for either of them never ends by itself: UsageError.
     """
     pace = pace or STUB_PACE
-    found = []
-    with Server(suite, sandbox, limits or Limits(), pace, _random(0)) as server:
-        for stub in STUBS:
+    found: list[Verdict] = []
+    slow = None
+    with _server(suite, sandbox, limits or Limits(), pace, _random(0)) as server:
+        for stub in server.stubs:
             found.append(server.verdict(stub))
             slow = next((outcome for outcome in found[-1].outcomes if outcome.status == "timeout"), None)
             if not found[-1].ok and slow is None:
@@ -159,15 +143,21 @@ def suite_is_vacuous(suite: Suite, sandbox: Sandbox, limits: Limits | None = Non
             f" {pace.wall_seconds:g} s in all, for functions that return at once.",
             hint=f"look for an endless or a long loop in the tests ({suite.origin})",
         )
-    return all(verdict.ok for verdict in found)
+    return bool(found) and all(verdict.ok for verdict in found)
 
 
 def _random(seed: int | None) -> random.Random:
     return random.SystemRandom() if seed is None else random.Random(seed)  # noqa: S311  (asked for by the caller)
 
 
+def _server(suite: Suite, sandbox: Sandbox, limits: Limits, pace: Pace, rng: random.Random) -> Server | WorkerServer:
+    """The server of the suite's language."""
+    kind = Server if languages.get(suite.language).harness is None else WorkerServer
+    return kind(suite, sandbox, limits, pace, rng)
+
+
 class Server:
-    """One sandboxed worker process for one suite; started when first needed, replaced when it misbehaves."""
+    """Python's: one sandboxed worker for one suite; started when first needed, replaced when it misbehaves."""
 
     def __init__(self, suite: Suite, sandbox: Sandbox, limits: Limits, pace: Pace, rng: random.Random) -> None:
         """Nothing starts yet."""
@@ -175,6 +165,13 @@ class Server:
         self.sealed = rewrite.build(suite.source, sealed=True, rng=rng)
         self.open: rewrite.Program | None = None
         self.process: SandboxProcess | None = None
+
+    batch = 1
+    stubs = STUBS
+
+    def verdicts(self, candidates: Sequence[str]) -> Iterator[Verdict]:
+        """Judge candidates in their order, each when its verdict is asked for."""
+        return (self.verdict(candidate) for candidate in candidates)
 
     def verdict(self, candidate: str) -> Verdict:
         """Judge one candidate: sealed; then open, if a value could not be sent as plain data."""
@@ -217,7 +214,7 @@ class Server:
             line = process.receive(limits.seconds + REPLY_GRACE)
         except SandboxError:
             line = None
-        reply = _object(line)
+        reply = read_object(line)
         if reply is None or not reply.get("clean", False):
             self._stop()
         return reply
@@ -233,7 +230,7 @@ class Server:
             )
             try:
                 self.process.send(json.dumps({"program": self.sealed.sent}).encode())
-                ready = _object(self.process.receive(START_SECONDS))
+                ready = read_object(self.process.receive(START_SECONDS))
             except SandboxError:
                 ready = None
             if ready != {"ready": True}:
@@ -259,14 +256,3 @@ class Server:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop()
-
-
-def _object(line: bytes | None) -> dict[str, Any] | None:
-    """The JSON object in a line; None without one."""
-    if line is None:
-        return None
-    try:
-        found = json.loads(line)
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) else None

@@ -1,8 +1,9 @@
 """Suites: test files as data, read and checked before anything runs.
 
-A suite in Python is a file of plain top-level `assert` lines, of `def test_*()` functions, of `unittest.TestCase`
-classes, or a mixture. It imports the program under test from `solution` or uses its names bare. Every test function,
-test method and top-level asserting statement is a case; other top-level statements prepare for all that follows them.
+What a case is, the language's harness says (`languages/harness.py`); Python alone is read here. A suite in Python is a
+file of plain top-level `assert` lines, of `def test_*()` functions, of `unittest.TestCase` classes, or a mixture. It
+imports the program under test from `solution` or uses its names bare. Every test function, test method and top-level
+asserting statement is a case; other top-level statements prepare for all that follows them.
 What is wrong with a suite is said in one sentence (UsageError) before any candidate runs. Lines count from 1.
 """
 
@@ -70,14 +71,24 @@ def load_suite(path: Path | str) -> Suite:
 
 def inline_suite(statements: Sequence[str], *, language: str = "python") -> Suite:
     """A suite of statements given one by one, such as `assert f(1) == 2`; UsageError as in `load_suite`."""
-    return make_suite("\n".join(statements) + "\n", origin="inline", language=language)
+    harness = languages.get(language).harness
+    source = "\n".join(statements) + "\n" if harness is None else harness.inline(statements)
+    return make_suite(source, origin="inline", language=language)
+
+
+def make_suite(source: str, *, origin: str, language: str = "python") -> Suite:
+    """A suite out of its text; UsageError when it does not parse, holds no test, or cannot be run here."""
+    harness = languages.get(language).harness
+    if harness is None and language != "python":
+        raise UsageError(f"Tests in {language} cannot be run yet.", hint="give tests in python")
+    if harness is None:
+        return _python(source, origin, language)
+    cases = tuple(Case(name=case.name, line=case.line, source=case.source) for case in harness.cases(source, origin))
+    return Suite(source=source, language=language, cases=cases, origin=origin)
 
 
 @python_suite.reading()
-def make_suite(source: str, *, origin: str, language: str = "python") -> Suite:
-    """A suite out of its text; UsageError when it does not parse, holds no test, or cannot be run here."""
-    if language != "python":
-        raise UsageError(f"Tests in {language} cannot be run yet.", hint="give tests in python")
+def _python(source: str, origin: str, language: str) -> Suite:
     if not source.strip():
         raise UsageError(f"The tests ({origin}) are empty.", hint='write a line such as "assert f(1) == 2"')
     problem = languages.get(language).parse_error(source)
@@ -96,7 +107,6 @@ def make_suite(source: str, *, origin: str, language: str = "python") -> Suite:
     return Suite(source=source, language=language, cases=cases, origin=origin)
 
 
-@python_suite.reading()
 def combine(suites: Sequence[Suite]) -> Suite:
     """One suite of several in the same language; names that two of them define are kept apart."""
     if not suites:
@@ -105,6 +115,13 @@ def combine(suites: Sequence[Suite]) -> Suite:
         raise UsageError("Tests of several languages cannot be combined.", hint="give tests of one language")
     if len(suites) == 1:
         return suites[0]
-    source = python_suite.join([suite.source for suite in suites])
+    harness = languages.get(suites[0].language).harness
+    sources = [suite.source for suite in suites]
     origin = ", ".join(dict.fromkeys(suite.origin for suite in suites))
+    source = _joined(sources) if harness is None else harness.join(sources)
     return make_suite(source, origin=origin, language=suites[0].language)
+
+
+@python_suite.reading()
+def _joined(sources: Sequence[str]) -> str:
+    return python_suite.join(list(sources))

@@ -20,6 +20,9 @@ from agentic_diffusion.testing.rewrite import Program
 from agentic_diffusion.testing.suite import Case, Suite
 
 FAKED = "faked"
+PASSED_FALSE = "an assertion that is false was passed as well"
+FOREIGN = "a report was written that the harness did not write"
+UNREADABLE = "a report cannot be read"
 UNPREPARED = "what comes before the cases did not end in time"
 """The message of a time-out outside any case: the program's own top level, or the set-up of the tests."""
 STATUSES = ("passed", "failed", "error", "timeout", "killed", "memory", "output")
@@ -81,14 +84,14 @@ def unparsed(candidate: str, suite: Suite, problem: ParseProblem, tier: str) -> 
         Outcome(case=case, status="error", message=message, error_type="SyntaxError", line=problem.line, seconds=0.0)
         for case in suite.cases
     )
-    return _verdict(candidate, outcomes, tier)
+    return verdict_of(candidate, outcomes, tier)
 
 
 def read(suite: Suite, candidate: str, program: Program, reply: dict[str, Any] | None, tier: str) -> Verdict | None:
     """The verdict that a worker's reply amounts to; None when the open form has to be run instead."""
     if reply is None:
         outcomes = tuple(_outcome(case, "killed", "the candidate took its whole sandbox down") for case in suite.cases)
-        return _verdict(candidate, outcomes, tier)
+        return verdict_of(candidate, outcomes, tier)
     try:
         found = _Reading(suite, program).read(reply)
     except _OpaqueValueError:
@@ -103,19 +106,19 @@ def read(suite: Suite, candidate: str, program: Program, reply: dict[str, Any] |
         RecursionError,
     ) as error:
         meant = isinstance(error, _FakedReportError | values.ForeignValueError)
-        return _faked(candidate, suite, tier, str(error) if meant else "a report cannot be read")
+        return faked(candidate, suite, tier, str(error) if meant else UNREADABLE)
     if program.planted is not None:
         planted = found.pop(program.planted)
         if planted.status == "passed":
-            return _faked(candidate, suite, tier, "an assertion that is false was passed as well")
+            return faked(candidate, suite, tier, PASSED_FALSE)
     ordered = {program.owners[number]: outcome for number, outcome in found.items()}
-    return _verdict(candidate, tuple(ordered[number] for number in range(len(suite.cases))), tier)
+    return verdict_of(candidate, tuple(ordered[number] for number in range(len(suite.cases))), tier)
 
 
 def must_read(suite: Suite, candidate: str, program: Program, reply: dict[str, Any] | None, tier: str) -> Verdict:
     """As `read`, for open programs: those send no values, so one that claims an opaque value fakes."""
     verdict = read(suite, candidate, program, reply, tier)
-    return verdict or _faked(candidate, suite, tier, "a report was written that the harness does not write")
+    return verdict or faked(candidate, suite, tier, "a report was written that the harness does not write")
 
 
 class _Reading:
@@ -136,7 +139,7 @@ class _Reading:
     def read(self, reply: dict[str, Any]) -> dict[int, Outcome]:
         """The outcome of every case of the program."""
         if reply["forged"]:
-            raise _FakedReportError("a report was written that the harness did not write")
+            raise _FakedReportError(FOREIGN)
         for text in reply["lines"]:
             if self.finished:
                 raise _FakedReportError("a report went on after its end")
@@ -295,14 +298,15 @@ def _outcome(case: Case, status: str, message: str, *, seconds: float = 0.0) -> 
     return Outcome(case=case, status=status, message=message, error_type=kind, line=None, seconds=seconds)
 
 
-def _faked(candidate: str, suite: Suite, tier: str, why: str) -> Verdict:
+def faked(candidate: str, suite: Suite, tier: str, why: str) -> Verdict:
     """The verdict on a candidate that meddled with its report: nothing passed."""
     message = f"{FAKED}: {why}"
     outcomes = tuple(_outcome(case, "error", message) for case in suite.cases)
-    return _verdict(candidate, outcomes, tier)
+    return verdict_of(candidate, outcomes, tier)
 
 
-def _verdict(candidate: str, outcomes: tuple[Outcome, ...], tier: str) -> Verdict:
+def verdict_of(candidate: str, outcomes: tuple[Outcome, ...], tier: str) -> Verdict:
+    """The verdict that outcomes amount to, one a case in the suite's order."""
     passed = sum(outcome.status == "passed" for outcome in outcomes)
     bad = [outcome for outcome in outcomes if outcome.status != "passed"]
     return Verdict(

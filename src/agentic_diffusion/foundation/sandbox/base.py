@@ -48,6 +48,8 @@ class Limits:
     """Processor time of one process."""
     memory_bytes: int = 512 * MIB
     """Address space of one process, and resident memory of all processes together."""
+    reserved_bytes: int = 0
+    """Address space of one process on top, which virtual machines reserve without using it."""
     processes: int = 32
     """Processes and threads alive at once."""
     file_bytes: int = 16 * MIB
@@ -63,6 +65,7 @@ class Limits:
             "seconds": 0.01,
             "cpu_seconds": 1,
             "memory_bytes": 16 * MIB,
+            "reserved_bytes": 0,
             "processes": 1,
             "file_bytes": 0,
             "scratch_bytes": 4096,

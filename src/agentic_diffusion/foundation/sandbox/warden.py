@@ -173,7 +173,7 @@ class Warden:
         pairs = {
             resource.RLIMIT_CORE: 0,
             resource.RLIMIT_CPU: limits["cpu_seconds"],
-            resource.RLIMIT_AS: limits["memory_bytes"],
+            resource.RLIMIT_AS: limits["memory_bytes"] + limits["reserved_bytes"],
             resource.RLIMIT_FSIZE: limits["file_bytes"],
             resource.RLIMIT_NOFILE: 256,
             resource.RLIMIT_MEMLOCK: 65536,

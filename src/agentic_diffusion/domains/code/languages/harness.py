@@ -23,7 +23,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,9 @@ class Worker:
     batch: int = 16
     """How many candidates it takes at once; what a compiler does once a batch is shared by that many."""
     memory_bytes: int = 0
-    """What the worker itself needs on top of a candidate's limit (a virtual machine's address space, for one)."""
+    """What the worker itself keeps in memory, on top of a candidate's limit."""
+    reserved_bytes: int = 0
+    """Address space that the worker reserves without using it, as virtual machines do."""
     processes: int = 32
     """Threads and processes that it and its candidates may have at once."""
     start_seconds: float = 60.0
@@ -96,3 +98,14 @@ class Harness(Protocol):
 
     def worker(self) -> Worker:
         """The worker, with the toolchain that is here; SetupError with the mending command when none is."""
+
+
+@runtime_checkable
+class Rewriting(Protocol):
+    """A harness whose worker reads other texts than people write: both are rewritten before they are sent."""
+
+    def suite_program(self, source: str) -> str:
+        """What the worker is sent in place of a test file."""
+
+    def candidate_program(self, source: str) -> str:
+        """What the worker is sent in place of a candidate; its lines are those of the candidate."""
