@@ -8,7 +8,7 @@ One schedule object serves both processes of the core:
               (Sahoo et al. 2024, "Simple and effective masked diffusion language models", MDLM);
               its loss weighs the cross-entropy with `elbo_weight`
     Gaussian  x_t = alpha(t) x_0 + sigma(t) eps with alpha^2 + sigma^2 = 1, "variance preserving"
-              (Ho et al. 2020, eq. 4, where their sqrt(alpha-bar_t) is our alpha(t)); its network sees `log_snr`
+              (Ho et al. 2020, eq. 4, where their sqrt(alpha-bar_t) is our alpha(t)); `gaussian` has it
 
 Both ask the same of alpha: alpha(0) = 1, never rising, and nearly 0 at t = 1, because sampling starts from pure noise.
 
