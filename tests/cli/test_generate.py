@@ -77,6 +77,8 @@ def _refused(capsys, words: list[str]) -> tuple[str, str]:
         (["x", "--lang", "cobol"], "There is no language 'cobol'; installed are: "),
         (["Write a Python function", "--lang", "cobol"], "There is no language 'cobol'; installed are: "),
         (["x", "--test", "if f(1):\n\tassert f(1)\n        assert f(2)"], MIXED.format("inline", 3)),
+        (["x", "--style", "none"], "There is no file or folder none."),
+        (["x", "--style", "."], "There is no Python program at ."),
         (["x", "--budget", "soon"], "generate.budget: "),
         (["x", "--budget", "0s"], "generate.budget is '0s': it must be more than nothing."),
         (["x", "-n", "0"], "At least one candidate is needed."),

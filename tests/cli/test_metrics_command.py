@@ -61,7 +61,7 @@ def test_two_programs_are_compared(capsys):
         (["none"], "There is no file or folder none."),
         (["src/.hidden/none.py"], "There is no file or folder src/.hidden/none.py."),
         (["src/notes.txt"], "The file src/notes.txt ends in .txt, and the languages installed end in "),
-        (["xdg"], "There is no program at these paths."),
+        (["xdg"], "There is no program at xdg."),
         (["latin.py"], "The file latin.py is not UTF-8 text."),
         (["src", "--against", "src/a.py"], "Two programs can be compared, not more."),
         (["src/a.py", "--against", "none.py"], "There is no file or folder none.py."),

@@ -10,6 +10,7 @@ from agentic_diffusion.codegen.generator import _lines_before, generate
 from agentic_diffusion.codegen.request import GenerationRequest, build_prompt
 from agentic_diffusion.diffusion.block_decoder import DecodeSettings
 from agentic_diffusion.domains.code import languages
+from agentic_diffusion.domains.code.style import style_of
 from agentic_diffusion.domains.code.tokenizer import CodeTokenizer
 from agentic_diffusion.foundation.errors import UsageError
 from agentic_diffusion.foundation.sandbox import choose
@@ -152,6 +153,19 @@ def test_without_tests_the_first_program_that_parses_is_taken_unverified(taught_
     assert result.suite is None
     assert result.drawn <= 4
     assert result.best is None or result.explain().endswith("nothing was tested.")
+
+
+def test_among_candidates_that_are_alike_the_one_of_the_style_is_best(random_coder, sandbox):
+    """No candidate of an untaught model passes or parses for long; then the style decides before the confidence."""
+    wanted = style_of("def f(x):\n  return x\n", "python")
+    request = _request("Write f(x)", "assert f(1) == 2", candidates=8, batch=4, decode=replace(AR, max_new_tokens=12))
+    result = generate(replace(request, style=wanted), random_coder, sandbox)
+    far = [candidate.style_distance for candidate in result.candidates]
+    assert all(0 <= distance <= 1 for distance in far)
+    alike = [c for c in result.candidates if (c.parses, c.finished) == (result.best.parses, result.best.finished)]
+    assert result.best.style_distance == min(candidate.style_distance for candidate in alike)
+    plain = generate(request, random_coder, sandbox)
+    assert {candidate.style_distance for candidate in plain.candidates} == {None}
 
 
 def test_tests_need_a_sandbox(taught_coder):

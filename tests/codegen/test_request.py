@@ -1,9 +1,18 @@
 """The request: its checks, and the form in which it is put to the model."""
 
+from dataclasses import replace
+
 import pytest
 
-from agentic_diffusion.codegen.request import GenerationRequest, build_prompt, first_assertion, function_name
+from agentic_diffusion.codegen.request import (
+    GenerationRequest,
+    build_prompt,
+    first_assertion,
+    function_name,
+    spoken_prompt,
+)
 from agentic_diffusion.domains.code import languages
+from agentic_diffusion.domains.code.style import merged, style_of
 from agentic_diffusion.domains.code.tokenizer import CodeTokenizer
 from agentic_diffusion.foundation.errors import UsageError
 from agentic_diffusion.testing.suite import inline_suite, make_suite
@@ -81,3 +90,37 @@ def test_a_name_imported_from_the_solution_opens_the_answer() -> None:
 def test_an_attribute_of_the_solution_opens_the_answer() -> None:
     suite = make_suite("import solution\n\nassert solution.twice(2) == 4\n", origin="inline")
     assert function_name(GenerationRequest(prompt="Write a function.", suite=suite), PYTHON) == "twice"
+
+
+def test_the_habits_of_a_style_are_asked_for() -> None:
+    program = 'def add_two(a_b, c_d):\n  say("a")\n  return e_f\n'
+    habits = merged([style_of(program, "python")] * 3, "python")
+    request = replace(_request("Add", "assert f(1) == 2"), style=habits)
+    text = TOKENIZER.decode(build_prompt(request, PYTHON, TOKENIZER).tokens)
+    told = "Use 2 spaces, double quotes, snake_case names and no type hints."
+    assert text.startswith(f"user\nAdd\n{told}\nYour code should pass this test:\n")
+    plain = replace(request, style=style_of("", "python"))
+    assert build_prompt(plain, PYTHON, TOKENIZER) == build_prompt(replace(request, style=None), PYTHON, TOKENIZER)
+
+
+class Spoken:
+    """What a prompt needs to know of a language."""
+
+    name, title, fences = "go", "Go", ("go", "golang")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "told"),
+    [
+        ("Write a function f(x)", "Write a Go function f(x)"),
+        ("Write an even function", "Write a Go even function"),
+        ("The program adds", "The Go program adds"),
+        ("Sum them.", "Sum them.\nWrite it in Go."),
+        ("Write a Go function", "Write a Go function"),
+        ("Write f in Go.", "Write f in Go."),
+    ],
+)
+def test_the_language_is_told_once(prompt, told):
+    assert spoken_prompt(prompt, Spoken()) == told
+    assert spoken_prompt(told, Spoken()) == told
+    assert spoken_prompt(prompt, PYTHON) == prompt

@@ -10,7 +10,7 @@ import os
 import re
 import sys
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from agentic_diffusion.codegen.request import GenerationRequest
     from agentic_diffusion.codegen.result import GenerationResult
     from agentic_diffusion.domains.code.languages.language import Language
+    from agentic_diffusion.domains.code.style import StyleProfile
     from agentic_diffusion.foundation.sandbox import Sandbox
     from agentic_diffusion.testing.suite import Suite
 
@@ -42,6 +43,7 @@ def generate(
     tests: Annotated[list[Path] | None, Parameter(negative="")] = None,
     test: Annotated[list[str] | None, Parameter(negative="")] = None,
     lang: str | None = None,
+    style: Annotated[list[Path] | None, Parameter(negative="")] = None,
     out: Path | None = None,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
     budget: str | None = None,
@@ -72,6 +74,8 @@ def generate(
     lang
         The language: python, javascript, typescript, java, go or that of a plug-in. Left out, the ending of the test
         files tells it, then the prompt ("in Go", "a Java method"), then the setting generate.language.
+    style
+        A folder or file with programs whose habits (indentation, quotes, names ...) are asked for and preferred.
     out
         Write the program to this file; stdout then has nothing, or the JSON object.
     as_json
@@ -117,6 +121,7 @@ def generate(
     language = _language(lang, tests or [], text, settings.section(GenerateSettings).language)
     suite = _suite(tests or [], test or [], language.name)
     request = _request(text, suite, settings, language=language.name, candidates=candidates, seed=seed)
+    request = replace(request, style=_style(style, language.name))
     output.check()
     if suite is not None and language.harness is not None:
         language.harness.worker()  # a missing toolchain is told before anything is loaded
@@ -185,6 +190,15 @@ def _language(asked: str | None, tests: list[Path], prompt: str, default: str) -
     from agentic_diffusion.codegen.choice import choose_language
 
     return choose_language(asked, tests, prompt, default=default)
+
+
+def _style(paths: list[Path] | None, language: str) -> StyleProfile | None:
+    """The style to keep to, or None."""
+    if not paths:
+        return None
+    from agentic_diffusion.domains.code.style import profile
+
+    return profile(paths, language)
 
 
 def _suite(files: list[Path], statements: list[str], language: str) -> Suite | None:

@@ -72,7 +72,9 @@ def speaks_of(prompt: str, language: Language) -> bool:
     names = {name for name in (*written, language.name) if len(name) > _SHORT} | {language.title}
     names |= {name.upper() for name in written if len(name) <= _SHORT and name.upper() != language.title.upper()}
     one = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
-    return bool(re.search(rf"\b(?:[Ii]n|[Uu]sing|[Ww]ith)\s+(?:{one})(?!\w)|\b(?:{one})\s+{_NOUNS}\b", prompt))
+    return bool(
+        re.search(rf"\b(?:[Ii]n|[Uu]sing|[Ww]ith)\s+(?:{one})(?!\w)|\b(?:{one})\s+(?:\w+\s+)?{_NOUNS}\b", prompt)
+    )
 
 
 def _of_files(tests: Sequence[Path]) -> list[tuple[Path, Language]]:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from agentic_diffusion.diffusion.block_decoder import BlockDecoder
     from agentic_diffusion.diffusion.block_state import Sample, StepView
     from agentic_diffusion.domains.code.languages.language import Language
+    from agentic_diffusion.domains.code.style import StyleProfile
     from agentic_diffusion.domains.code.tokenizer import Prompt
     from agentic_diffusion.foundation.sandbox import Sandbox
 
@@ -185,6 +186,7 @@ class _Search:
             confidence=sample.confidence,
             parse_error=None if problem is None else f"line {problem.line}: {problem.message}",
             parse_line=None if problem is None else problem.line,
+            style_distance=None if self.request.style is None else _distance(self.request.style, program),
         )
 
     def _plan(self, start: Candidate) -> RemaskPlan | None:
@@ -206,7 +208,10 @@ class _Search:
         return longest <= self.coder.parent.shape.context
 
     def _judge(self, fresh: list[Candidate]) -> Candidate | None:
-        """Verdicts for the new candidates, the likeliest first, until one of them is confirmed or the time is up."""
+        """Verdicts for the new candidates until one of them is confirmed or the time is up.
+
+        Those nearest to the style come first, then the likeliest.
+        """
         self.candidates += fresh
         suite, sandbox = self.request.suite, self.sandbox
         if suite is None or sandbox is None or not fresh:
@@ -214,7 +219,7 @@ class _Search:
         # A cut-off round still gets a moment, so that what it found is not thrown away unseen.
         seconds = min(self.request.case_seconds, max(self.budget.remaining(), _LAST_SECONDS))
         limits = Limits(seconds=seconds, memory_bytes=self.request.memory_bytes)
-        ordered = sorted(fresh, key=lambda c: -c.confidence)
+        ordered = sorted(fresh, key=lambda c: (c.style_distance or 0.0, -c.confidence))
         for candidate, verdict in zip(
             ordered, judge_each(suite, [c.program for c in ordered], sandbox, limits), strict=False
         ):
@@ -231,7 +236,9 @@ class _Search:
     def _result(self, winner: Candidate | None) -> GenerationResult:
         counts = [decoder.counts for decoder in self.decoders]
         best = winner or max(
-            self.candidates, key=lambda c: (c.share_passed, c.parses, c.finished, c.confidence), default=None
+            self.candidates,
+            key=lambda c: (c.share_passed, c.parses, c.finished, -(c.style_distance or 0.0), c.confidence),
+            default=None,
         )
         return GenerationResult(
             program=best.program if best is not None else "",
@@ -252,6 +259,12 @@ class _Search:
             tier=self.sandbox.tier if self.sandbox is not None and self.request.suite is not None else "not used",
             weights=self.coder.weights,
         )
+
+
+def _distance(style: StyleProfile, program: str) -> float:
+    from agentic_diffusion.domains.code.style import distance  # parsers that only a style needs
+
+    return distance(style, program)
 
 
 def _lines_before(program: str, text: str) -> int:

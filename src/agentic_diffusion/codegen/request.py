@@ -13,6 +13,7 @@ from agentic_diffusion.testing import python_suite
 
 if TYPE_CHECKING:
     from agentic_diffusion.domains.code.languages.language import Language
+    from agentic_diffusion.domains.code.style import StyleProfile
     from agentic_diffusion.domains.code.tokenizer import CodeTokenizer, Prompt
     from agentic_diffusion.foundation.settings import GenerateSettings
     from agentic_diffusion.testing.suite import Suite
@@ -33,6 +34,8 @@ class GenerationRequest:
     """Tests; without them nothing is verified."""
     language: str = "python"
     """Language of the program."""
+    style: StyleProfile | None = None
+    """Habits that the prompt asks for and that decide between candidates that are otherwise alike."""
     batch: int = 8
     """Candidates denoised together after the first, greedy one."""
     candidates: int | None = None
@@ -79,6 +82,8 @@ def decode_settings(chosen: GenerateSettings, *, seed: int) -> DecodeSettings:
 def build_prompt(request: GenerationRequest, language: Language, tokenizer: CodeTokenizer) -> Prompt:
     """The chat form: the prompt, one test as an example, and the head of the function that the tests call."""
     text = spoken_prompt(request.prompt.strip(), language)
+    if request.style is not None and (habits := request.style.sentence()):
+        text += f"\n{habits}"
     name = function_name(request, language)
     if request.suite is not None:
         example = first_assertion(request.suite, language)

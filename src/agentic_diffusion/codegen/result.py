@@ -32,6 +32,8 @@ class Candidate:
     """Why it does not parse."""
     parse_line: int | None = None
     """Line of the parse error."""
+    style_distance: float | None = None
+    """How far its style is from the one asked for, in [0, 1]; None when none was asked for."""
     verdict: Verdict | None = None
     """What the tests said."""
     remasked: int = 0
@@ -57,6 +59,7 @@ class Candidate:
             "finished": self.finished,
             "mean_log_probability": self.confidence,
             "parse_error": self.parse_error,
+            "style_distance": self.style_distance,
             "passed": None if verdict is None else verdict.passed,
             "total": None if verdict is None else verdict.total,
             "ok": None if verdict is None else verdict.ok,

@@ -74,6 +74,7 @@ class ProgramMetrics:
 
 def measure(source: str, language: str) -> ProgramMetrics:
     """The numbers of one program; UsageError for a language without a table (see `syntax`)."""
+
     table = syntax(language)
     root = table.parse(source)
     counted = lizard.analyze_file.analyze_source_code(f"program{_ENDINGS[language]}", source)
@@ -100,10 +101,11 @@ def measure(source: str, language: str) -> ProgramMetrics:
 def documented(root: Node, table: Syntax) -> float | None:
     """Share of named functions with a docstring (Python) or a comment that ends on the line above them."""
     named = [node for node in functions(root, table) if node.child_by_field_name("name") is not None]
-    return sum(_is_documented(node, table) for node in named) / len(named) if named else None
+    return sum(is_documented(node, table) for node in named) / len(named) if named else None
 
 
-def _is_documented(function: Node, table: Syntax) -> bool:
+def is_documented(function: Node, table: Syntax) -> bool:
+    """Whether a function has a docstring, or a comment that ends on the line above it."""
     if table.language == "python":
         body = function.child_by_field_name("body")
         first = body.named_children[0] if body is not None and body.named_children else None
