@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent / "prompts"
 """The forms that ship with the package."""
-FIELDS = frozenset({"text", "signature", "example", "language", "preamble", "prefix", "suffix", "faulty"})
+FIELDS = frozenset(
+    {"text", "signature", "entry_point", "example", "language", "preamble", "prefix", "suffix", "faulty"}
+)
 """What a form may speak of: fields of a task, its first example, and the title of its language."""
 _KEYS = ("name", "request", "request_without_example", "opening")
 _FORMS = {
@@ -113,6 +115,7 @@ def _values(task: BenchTask) -> dict[str, str]:
     return {
         "text": task.text,
         "signature": task.signature,
+        "entry_point": task.entry_point,
         "example": task.shown[0].strip() if task.shown else "",
         "language": languages.get(task.language).title,
         "preamble": task.preamble,
