@@ -95,7 +95,7 @@ def test_programs_that_misbehave_pass_nothing(program, status, sandbox):
         ("assert(f(1) == )", "The tests (x) do not parse: line 1: "),
         ("assert(f(1)) assert(f(2))", "Line 1 of the tests (x) has more than one statement."),
         ("local a = 1", "The tests (x) hold no test."),
-        ("", "The tests (x) are empty."),
+        ("", "The tests (x) hold no test."),
     ],
 )
 def test_tests_that_cannot_be_are_refused(source, message):
