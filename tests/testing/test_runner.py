@@ -15,7 +15,7 @@ from agentic_diffusion.testing.execution import Pace, confirm, inline_suite, jud
 from agentic_diffusion.testing.runner import WorkerServer, read_object
 
 pytestmark = pytest.mark.skipif(toolchains.find("node") is None, reason="node is not installed")
-PACE = Pace(cpu_seconds=1.0, wall_seconds=4.0)
+PACE = Pace(cpu_seconds=0.5, wall_seconds=2.0)
 LIMITS = Limits(seconds=20.0, memory_bytes=256 * MIB, output_bytes=20_000)
 SUITE = inline_suite(["assert.equal(f(1), 2)", "assert.equal(f(2), 3)"], language="javascript")
 GOOD = "function f(x) {\n  return x + 1;\n}\n"
@@ -32,7 +32,7 @@ ATTACKS = {
     "loops": ("function f(x) { for (;;); }", "timeout"),
     "loops in microtasks": (
         "async function f(x) { const g = () => Promise.resolve().then(g); await g(); }\nf(1);",
-        "timeout",
+        "failed",
     ),
     "prints": (
         "function f(x) { for (let i = 0; i < 1e9; i += 1) console.log('y'.repeat(1000)); return x + 1 }",
