@@ -21,9 +21,9 @@ import torch
 
 from agentic_diffusion.diffusion.block_packing import pack_block, pack_clean, pack_verify
 from agentic_diffusion.diffusion.block_state import DecodeCounts, Rows, Sample, StepView, view_of
+from agentic_diffusion.diffusion.enforcement import draws, enforce
 from agentic_diffusion.diffusion.samplers import sample_tokens, threshold_commits
 from agentic_diffusion.foundation.errors import ConfigError, UsageError
-from agentic_diffusion.foundation.randomness import uniforms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,12 +33,10 @@ if TYPE_CHECKING:
 
     from agentic_diffusion.diffusion.backbones.adapter import Adapter
     from agentic_diffusion.diffusion.backbones.llama import Cache, Llama
+    from agentic_diffusion.diffusion.constraint import RowConstraint
 
 Mode = Literal["denoise", "verify", "ar"]
 MODES: tuple[Mode, ...] = ("denoise", "verify", "ar")
-
-_STEPS = 1 << 20
-"""Draws of one position are this far apart from draws of the next in the counter of a sample's stream."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,15 +107,19 @@ class BlockDecoder:
         observe: Callable[[StepView], None] | None = None,
         stop: Callable[[], bool] | None = None,
         ends: Callable[[Int[Tensor, "B T"]], Bool[Tensor, "B T"]] | None = None,
+        constraints: Sequence[RowConstraint | None] | None = None,
     ) -> list[Sample]:
         """Continue every prompt (token ids, one list a sample) and return the samples in that order.
 
         `observe` is called after each forward; when `stop` answers True the samples are cut where they are. `ends` says
-        of every token of a text whether an answer ends before it, as it does before a stop token.
+        of every token of a text whether an answer ends before it, as it does before a stop token. `constraints`, one a
+        prompt, let no token pass that they forbid, and complete the samples that are cut.
         Raises UsageError when a prompt is empty or does not fit the model's context.
         """
         self._check(prompts, streams)
         rows, cache = self._open(prompts, streams)
+        held = constraints or [None] * len(prompts)
+        rows.constraints = {int(s): c for s, c in zip(streams, held, strict=True) if c is not None}
         order = {int(stream): place for place, stream in enumerate(streams)}
         samples: dict[int, Sample] = {}
         while not rows.done.all():
@@ -209,7 +211,9 @@ class BlockDecoder:
         packing, clean = pack_clean(rows.cached, length)
         hidden = self.parent.forward(self.parent.embed(rows.tokens[clean.rows, clean.positions]), packing, cache)
         last = length.cumsum(0) - 1
-        chosen, confidence = self._draw(self.parent.logits(hidden[last])[:, None], rows, rows.known[:, None], 0)
+        logits = self.parent.logits(hidden[last])[:, None]
+        chosen, confidence = self._draw(logits, rows, rows.known[:, None], 0)
+        enforce(self.settings, rows, chosen, confidence, torch.ones_like(rows.known), logits[:, 0], 0)
         at = torch.arange(len(rows.streams), device=rows.known.device)
         rows.tokens[at, rows.known] = chosen[:, 0]
         rows.probability[at, rows.known] = confidence[:, 0]
@@ -239,6 +243,9 @@ class BlockDecoder:
         rows.window = torch.where(commits, drawn, rows.window)
         rows.shown = torch.where(rows.is_masked, confidence, rows.shown)
         rows.is_masked = rows.is_masked & ~commits
+        gapless = (~rows.is_masked).long().cumprod(1).sum(1)
+        kept = enforce(self.settings, rows, rows.window, rows.shown, gapless, logits[:, 0], rows.steps)
+        rows.is_masked |= (torch.arange(block, device=rows.known.device) >= kept[:, None]) & (kept < gapless)[:, None]
         self._advance(rows)
 
     def _advance(self, rows: Rows) -> None:
@@ -275,10 +282,12 @@ class BlockDecoder:
         states = hidden.new_zeros(count, most, hidden.shape[1])
         states[clean.rows, clean.offsets] = hidden[len(noised.rows) :]
         places = rows.known[:, None] + torch.arange(most, device=rows.known.device)
-        own, confidence = self._draw(self.parent.logits(states), rows, places, 0)
+        logits = self.parent.logits(states)
+        own, confidence = self._draw(logits, rows, places, 0)
         agree = own == torch.nn.functional.pad(rows.window, (0, 1))[:, :most]
         agree &= torch.arange(most, device=rows.known.device) < rows.drafts[:, None]
         accepted = agree.long().cumprod(1).sum(1)
+        accepted = enforce(self.settings, rows, own, confidence, accepted + 1, logits[:, 0], 0).clamp(min=1) - 1
         keep = torch.arange(most, device=rows.known.device) <= accepted[:, None]
         rows.tokens.scatter_(1, places, torch.where(keep, own, rows.tokens.gather(1, places)))
         rows.probability.scatter_(1, places, torch.where(keep, confidence, rows.probability.gather(1, places)))
@@ -298,12 +307,7 @@ class BlockDecoder:
         self, logits: Float[Tensor, "B K V"], rows: Rows, places: Int[Tensor, "B K"], step: int
     ) -> tuple[Int[Tensor, "B K"], Float[Tensor, "B K"]]:
         """Draw one token a place from its row's own stream; the number depends on place and step alone."""
-        if self.settings.temperature == 0:
-            random = torch.zeros(logits.shape[:2], device=logits.device)
-        else:
-            counters = (places - rows.prompt[:, None]).cpu().numpy() * _STEPS + step
-            numbers = [uniforms(self.settings.seed, int(s), c) for s, c in zip(rows.streams, counters, strict=True)]
-            random = torch.from_numpy(np.stack(numbers)).to(logits.device, torch.float32)
+        random = draws(self.settings, rows, places, step).to(logits.device)
         return sample_tokens(logits.float(), self.settings.temperature, self.settings.top_p, random)
 
     def _close(
@@ -323,21 +327,25 @@ class BlockDecoder:
         ends = torch.isin(rows.tokens, enders)
         if ends_before is not None:
             ends |= ends_before(rows.tokens)
-        ends &= answer
-        done = (ends.any(1) | (new >= limit) | cut) & ~rows.done
+        ends &= answer & rows.may_end(ends)
+        done = (ends.any(1) | (new >= limit) | cut | rows.are_stuck()) & ~rows.done
         for row in done.nonzero()[:, 0].tolist():
             begin, end = int(rows.prompt[row]), int(torch.minimum(rows.known, rows.prompt + limit)[row])
             finished = bool(ends[row].any())
             if finished:
                 end = int(ends[row].nonzero()[0, 0])
-            self.counts.new_tokens += end - begin + finished
+            constraint, tail = rows.constraint(row), []
+            if constraint is not None and not finished:
+                kept, tail = constraint.finish(limit)
+                end = begin + max(kept, 0)
+            self.counts.new_tokens += end - begin + len(tail) + finished
             chances = rows.probability[row, begin : end + finished].clamp(min=1e-30)
             samples[int(rows.streams[row])] = Sample(
                 stream=int(rows.streams[row]),
-                tokens=rows.tokens[row, begin:end].tolist(),
+                tokens=rows.tokens[row, begin:end].tolist() + tail,
                 finished=finished,
                 confidence=float(chances.log().mean()) if len(chances) else 0.0,
-                confidences=chances.tolist(),
+                confidences=chances.tolist() + [0.0] * len(tail),
             )
         rows.done |= done
 

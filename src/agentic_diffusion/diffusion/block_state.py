@@ -5,13 +5,17 @@ B rows (samples), T tokens of a row, K block length
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import torch
 
 if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import Bool, Float, Int
     from torch import Tensor
+
+    from agentic_diffusion.diffusion.constraint import RowConstraint
 
 
 @dataclass(frozen=True)
@@ -23,11 +27,11 @@ class Sample:
     tokens: list[int]
     """New tokens, without the token that ends the text."""
     finished: bool
-    """True when the model ended the text; False when it was cut at max_new_tokens."""
+    """True when the model ended the text; False when it was cut at max_new_tokens (and completed, with a constraint)."""
     confidence: float
     """Mean log-probability of the committed tokens, in nats."""
     confidences: list[float]
-    """Probability of each committed token when it was committed."""
+    """Probability of each committed token when it was committed; 0 for those that a constraint completed it with."""
 
 
 @dataclass
@@ -72,6 +76,28 @@ class Rows:
     drafts: Int[Tensor, " B"]
     done: Bool[Tensor, " B"]
     steps: int = 0
+    constraints: dict[int, RowConstraint] = field(default_factory=dict)
+    """Constraint of each stream that has one."""
+    stuck: set[int] = field(default_factory=set)
+    """Streams whose constraint lets no token follow; they are cut and completed."""
+
+    def constraint(self, row: int) -> RowConstraint | None:
+        """The constraint of a row."""
+        return self.constraints.get(int(self.streams[row]))
+
+    def are_stuck(self) -> Bool[Tensor, " B"]:
+        """Which rows can go on with no token."""
+        return torch.tensor([int(stream) in self.stuck for stream in self.streams], device=self.known.device)
+
+    def may_end(self, ends: Bool[Tensor, "B T"]) -> Bool[Tensor, "B T"]:
+        """Where answers may end among the places `ends`: a constraint says whether the text before is whole."""
+        allowed = torch.ones_like(ends)
+        for row, place in ends.nonzero().tolist() if self.constraints else ():
+            constraint = self.constraint(row)
+            count = place - int(self.prompt[row])
+            if constraint is not None and 0 <= count and place < int(self.known[row]) and not bool(self.done[row]):
+                allowed[row, place] = constraint.whole(count)
+        return allowed
 
     def keep(self, keep: Int[Tensor, " R"]) -> None:
         """Drop all rows but `keep`."""
