@@ -45,7 +45,8 @@ ROWS = {
         "task_id": "own/python/total",
         "language": "python",
         "buggy": 'def total(items):\n    return sum(items[1:])\n\n\n"""\nTotal\n\nOutput:\n    the sum\n"""\n',
-        "correct": 'def total(items):\n    return sum(items)\n\n\n"""\ndef total(items):\n    return 0 + sum(items)\n"""\n',
+        "correct": "def total(items):\n    return sum(items)\n\n\n"
+        '"""\ndef total(items):\n    return 0 + sum(items)\n"""\n',
         "pytest": "import pytest\nfrom load_testdata import load_json_testcases\n\nif pytest.use_correct:\n"
         "    from correct_python_programs.total import total\nelse:\n    from python_programs.total import total\n\n"
         "testdata = load_json_testcases(total.__name__)\n\n\n"
@@ -70,7 +71,8 @@ ROWS = {
     },
     "mbxp": {
         "task_id": "OWN/7",
-        "prompt": '\n\ndef plus_one(n):\n    """\n    Write a function to add one.\n    >>> plus_one(1)\n    2\n    """\n',
+        "prompt": '\n\ndef plus_one(n):\n    """\n    Write a function to add one.\n'
+        '    >>> plus_one(1)\n    2\n    """\n',
         "canonical_solution": "    return n + 1",
         "entry_point": "plus_one",
         "test": "\n\nMETADATA = {}\n\n\ndef check(candidate):\n    assert candidate(1) == 2\n"

@@ -6,12 +6,12 @@ import gzip
 import json
 
 import pytest
+from own_rows import ROWS
 
 import agentic_diffusion.evaluation.rows as rows_module
 from agentic_diffusion.evaluation.loaders import FORMATS, load
 from agentic_diffusion.foundation.errors import ResourceError, SetupError, UsageError
 from agentic_diffusion.testing.suite import make_suite
-from own_rows import ROWS
 
 
 @pytest.mark.parametrize("form", sorted(FORMATS))

@@ -21,7 +21,7 @@ from agentic_diffusion.foundation.sandbox import Limits
 from agentic_diffusion.testing.execution import confirm, judge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from jaxtyping import Bool, Int
     from torch import Tensor
@@ -129,17 +129,18 @@ def measure(
     *,
     sandbox: Sandbox,
     journal: Journal,
+    constrain: Callable[[BenchTask, str], Any] | None = None,
 ) -> list[TaskResult]:
     """Answer and judge every task that the journal does not hold yet; all results, in the order of the tasks.
 
-    Prompts that leave no room for an answer in the model's context fail their task: the answer is empty.
+    `constrain` makes the decoder's constraint for a sample out of its task and the text before its answer. Prompts that leave no room for an answer in the model's context fail their task: the answer is empty.
     """
     todo = [_Open(ready, form.prompt_for(ready.task, coder.tokenizer)) for ready in tasks]
     todo = [task for task in todo if task.ready.task.id not in journal.done]
     with events.progress(f"mode {settings.decode.mode}", len(tasks), "tasks") as shown:
         shown.advance(len(tasks) - len(todo))
         for batch in _batches(todo, coder, settings):
-            _answer(batch, coder, settings)
+            _answer(batch, coder, settings, constrain)
             for task in {id(task): task for task, _ in batch}.values():
                 if len(task.texts) == settings.samples:
                     result = _judge(task, settings, sandbox)
@@ -213,7 +214,12 @@ def _batches(todo: list[_Open], coder: Coder, settings: MeasureSettings) -> Iter
         rows = rows[size:]
 
 
-def _answer(batch: list[tuple[_Open, int]], coder: Coder, settings: MeasureSettings) -> None:
+def _answer(
+    batch: list[tuple[_Open, int]],
+    coder: Coder,
+    settings: MeasureSettings,
+    constrain: Callable[[BenchTask, str], Any] | None,
+) -> None:
     """Denoise one batch and hand each text to its task."""
     if batch[0][0].texts.get(batch[0][1]) is not None:
         return
@@ -224,7 +230,11 @@ def _answer(batch: list[tuple[_Open, int]], coder: Coder, settings: MeasureSetti
     rules = [None if task.ready.task.kind == "infill" else coder.answer_end(language, task.prompt) for task, _ in batch]
     streams = [derive(settings.decode.seed, "sample", task.ready.task.id, number) for task, number in batch]
     begun = time.monotonic()
-    samples = decoder.decode([prompt.tokens for prompt in prompts], streams, ends=EndOfEach(prompts, rules))
+    held: dict[str, Any] = {}
+    if constrain is not None:
+        before = [(task.ready.task, task.ready.task.preamble + task.prompt.opening) for task, _ in batch]
+        held["constraints"] = [constrain(*pair) for pair in before]
+    samples = decoder.decode([prompt.tokens for prompt in prompts], streams, ends=EndOfEach(prompts, rules), **held)
     seconds = time.monotonic() - begun
     for (task, number), sample in zip(batch, samples, strict=True):
         text = coder.tokenizer.decode(sample.tokens)
