@@ -18,8 +18,9 @@ SIZE_LIMIT = 1_000_000
 
 
 def parse(source: str, grammar: Language) -> Node:
-    """The root of the tree of a text."""
-    return Parser(grammar).parse(source.encode("utf-8", "surrogatepass")).root_node
+    """The root of the tree of a text; a NUL, which tree-sitter takes for the end, is read as another control letter."""
+    data = source.encode("utf-8", "surrogatepass").replace(b"\0", b"\1")
+    return Parser(grammar).parse(data).root_node
 
 
 def text(node: Node) -> str:
