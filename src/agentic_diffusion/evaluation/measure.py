@@ -133,7 +133,8 @@ def measure(
 ) -> list[TaskResult]:
     """Answer and judge every task that the journal does not hold yet; all results, in the order of the tasks.
 
-    `constrain` makes the decoder's constraint for a sample out of its task and the text before its answer. Prompts that leave no room for an answer in the model's context fail their task: the answer is empty.
+    `constrain` makes the decoder's constraint for a sample out of its task and the text before its answer. Prompts that
+    leave no room for an answer in the model's context fail their task: the answer is empty.
     """
     todo = [_Open(ready, form.prompt_for(ready.task, coder.tokenizer)) for ready in tasks]
     todo = [task for task in todo if task.ready.task.id not in journal.done]
