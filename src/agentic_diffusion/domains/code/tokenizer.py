@@ -61,6 +61,10 @@ class CodeTokenizer:
                 f"The tokenizer {path} cannot be read: {problem}.", hint="run `agd models verify`, then `agd setup`."
             ) from problem
 
+    def definition(self) -> str:
+        """The tokenizer as the text of a `tokenizer.json`."""
+        return str(self._tokenizer.to_str())
+
     def encode(self, text: str) -> list[int]:
         """Ids of `text`; special tokens written in it are not recognised, so a prompt cannot forge a turn."""
         self._tokenizer.encode_special_tokens = True
