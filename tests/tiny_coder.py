@@ -151,6 +151,10 @@ ANSWERS = {
     (WRONG, WRONG_TEST): "x):\n    y = x\n    return y + 1\n",
 }
 """What the taught model answers to a prompt with its test; the head "def f(" is in the prompt form."""
+SCRIPT = "Write k(x), the number after x"
+SCRIPT_TEST = "assert.equal(k(1), 2)"
+SCRIPTS = {(SCRIPT, SCRIPT_TEST): "x) {\n  return x + 1;\n}\nk(1)\n"}
+"""The same in JavaScript; the answer goes on behind its function."""
 
 
 class _Dense:
@@ -167,9 +171,10 @@ def taught(steps: int = 300) -> Coder:
     tokenizer = CodeTokenizer(stock_tokenizer())
     shape = tiny_shape(width=64, mlp=128)
     texts, begins = [], []
-    for (prompt, test), answer in ANSWERS.items():
-        request = GenerationRequest(prompt=prompt, suite=inline_suite([test]))
-        tokens = build_prompt(request, languages.get("python"), tokenizer).tokens
+    told = [("python", *item) for item in ANSWERS.items()] + [("javascript", *item) for item in SCRIPTS.items()]
+    for language, (prompt, test), answer in told:
+        request = GenerationRequest(prompt=prompt, suite=inline_suite([test], language=language), language=language)
+        tokens = build_prompt(request, languages.get(language), tokenizer).tokens
         begins.append(len(tokens))
         texts.append([*tokens, *tokenizer.encode(answer), tokenizer.fence_id])
     longest = max(map(len, texts))

@@ -12,8 +12,8 @@ import pytest
 from agentic_diffusion.cli.app import main
 from agentic_diffusion.domains.code import languages
 from agentic_diffusion.foundation import events, plugins
-from agentic_diffusion.installer import manifest
-from tiny_coder import ADD_ONE, ADD_ONE_TEST, WRONG, WRONG_TEST, save_model, stock_weights
+from agentic_diffusion.installer import manifest, toolchains
+from tiny_coder import ADD_ONE, ADD_ONE_TEST, SCRIPT, SCRIPT_TEST, WRONG, WRONG_TEST, save_model, stock_weights
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "even_square_sum_test.py"
 EASY = "Write a function even_square_sum(numbers) that returns the sum of the squares of the even numbers"
@@ -192,6 +192,30 @@ def test_an_unverified_program_is_printed_and_called_so(capsys, model):
     captured = capsys.readouterr()
     assert captured.out == "def h(x):\n    y = x\n    return y + 1\n"
     assert captured.err.startswith("UNVERIFIED: the best candidate passed 0 of 1 tests; 1 candidate(s), ")
+
+
+@pytest.mark.skipif(toolchains.find("node") is None and os.environ.get("CI") != "true", reason="node is not here")
+def test_another_language_is_told_by_the_ending_of_the_tests(capsys, model):
+    Path("k_test.js").write_text(
+        f"test('adds', () => {{ {SCRIPT_TEST} }});\ntest('again', () => {{ {SCRIPT_TEST} }});\n"
+    )
+    assert main(_ar(SCRIPT, "--lang", "js", "--test", SCRIPT_TEST)) == 0
+    assert capsys.readouterr().out == "function k(x) {\n  return x + 1;\n}\n"
+    main(_ar(SCRIPT, "--tests", "k_test.js", "-n", "1", "--json"))
+    assert json.loads(capsys.readouterr().out)["language"] == "javascript"
+
+
+@pytest.mark.parametrize("name", [name for name in plugins.discover("languages") if languages.get(name).tools])
+def test_a_missing_toolchain_is_told_with_the_command_that_brings_it(capsys, monkeypatch, name):
+    """There is no model either: the toolchain is looked for first."""
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    tests = {"java": "assert Solution.f(1) == 2;", "go": "assert(f(1) == 2)"}
+    assert main(_ar("Write f(x)", "--lang", name, "--test", tests.get(name, "assert.equal(f(1), 2)"))) == 4
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "is not installed." in captured.err
+    assert "hint: run `agd setup --languages " in captured.err
 
 
 def test_without_tests_the_program_is_called_unverified_and_the_code_is_0(capsys, model):

@@ -1,6 +1,7 @@
 """The search, end to end: a tiny model that was taught a few answers, and the real sandbox."""
 
 import json
+import os
 from dataclasses import replace
 
 import pytest
@@ -14,12 +15,15 @@ from agentic_diffusion.domains.code.style import style_of
 from agentic_diffusion.domains.code.tokenizer import CodeTokenizer
 from agentic_diffusion.foundation.errors import UsageError
 from agentic_diffusion.foundation.sandbox import choose
+from agentic_diffusion.installer import toolchains
 from agentic_diffusion.testing.suite import inline_suite
 from tiny_coder import (
     ADD_ONE,
     ADD_ONE_TEST,
     CHEAT,
     CHEAT_TEST,
+    SCRIPT,
+    SCRIPT_TEST,
     WRONG,
     WRONG_TEST,
     random_adapter,
@@ -27,6 +31,9 @@ from tiny_coder import (
     stock_tokenizer,
 )
 
+needs_node = pytest.mark.skipif(
+    toolchains.find("node") is None and os.environ.get("CI") != "true", reason="node is not here"
+)
 AR = DecodeSettings(mode="ar", block=1, max_new_tokens=60, temperature=0.7, top_p=0.95)
 
 
@@ -66,6 +73,19 @@ def test_a_right_program_is_verified(taught_coder, sandbox, mode):
         "assertion failed. 0 other distinct candidate(s) were judged before or beside it and failed or were less "
         "likely."
     )
+
+
+@needs_node
+@pytest.mark.parametrize("mode", ["ar", "verify"])
+def test_a_program_in_another_language_is_verified_and_ends_at_its_brace(taught_coder, sandbox, mode):
+    suite = inline_suite([SCRIPT_TEST], language="javascript")
+    decode = replace(AR, mode=mode, block=1 if mode == "ar" else 4)
+    request = GenerationRequest(prompt=SCRIPT, suite=suite, language="javascript", decode=decode, candidates=1)
+    result = generate(request, taught_coder, sandbox)
+    assert result.verified, result.explain()
+    assert result.program == "function k(x) {\n  return x + 1;\n}\n"
+    assert taught_coder.tokenizer.decode(result.best.tokens) == "x) {\n  return x + 1;\n}", "it said k(1), too"
+    assert result.as_json()["language"] == "javascript"
 
 
 def test_a_program_that_fakes_its_result_does_not_win(taught_coder, sandbox):
