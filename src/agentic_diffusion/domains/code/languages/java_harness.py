@@ -235,7 +235,7 @@ class JavaHarness:
         return json.dumps({"head": head, "body": body})
 
     def candidate_program(self, source: str) -> str:
-        """A candidate as the worker reads it: its classes told in a comment, bare methods in a class; its lines stay."""
+        """A candidate as the worker reads it: its classes in a comment, bare methods in a class; its lines stay."""
         root = self.language.tree(source)
         edits = trees.Edits(source)
         types, members = [], []

@@ -89,6 +89,7 @@ class Batch:
         work = os.path.join(self.home, "work")
         os.mkdir(work)
         compiled: dict[int, str] = {}
+        problems: list[dict[str, Any]] = []
         together: list[int] = []
         alone: list[int] = []
         for candidate in request["judge"]:
@@ -106,10 +107,11 @@ class Batch:
             complaint = self.compile(name, [own, tests], target)
             shutil.rmtree(folder)
             if complaint:
-                yield {"id": number, "problem": problem_of(complaint, source, len(head)), "outcomes": []}
+                problems.append({"id": number, "problem": problem_of(complaint, source, len(head)), "outcomes": []})
                 continue
             compiled[number] = target
             (alone if _ACTIVE.search(_HARMLESS.sub("", _SILENT.sub("", source))) else together).append(number)
+        yield from problems  # not before all are compiled: from the first answer on, the others are waited for
         groups = [[number] for number in alone]
         groups[:0] = [together] if together else []
         for group in groups:
@@ -158,7 +160,7 @@ class Batch:
                 break
             status, message, kind, line = ended
             if message.startswith("faked"):
-                found = {number: self.running.outcome(number, "error", message, kind) for number in range(count)}
+                found = {number: self.running.outcome(number, "error", message) for number in range(count)}
             elif len(found) < count:
                 found[len(found)] = self.running.outcome(len(found), status, message, kind, line)
             if status not in ("error", "killed") or run.before_cases:
@@ -253,7 +255,7 @@ def main() -> None:
             continue
         for reply in batch.judge(request):
             say({"nonce": request["nonce"], **reply})
-        say({"done": request["nonce"], "clean": reap(home)})
+        say({"done": len(request["judge"]), "clean": reap(home)})
 
 
 if __name__ == "__main__":

@@ -113,7 +113,7 @@ class Run:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.child, signal.SIGKILL)
         if self.forged:
-            return "error", "faked: a report was written that the harness did not write", "Faked", None
+            return "error", "faked: a report was written that the harness did not write", None, None
         if self.complete and cut is None:
             return None
         return cut or self.fate(os.waitstatus_to_exitcode(code))

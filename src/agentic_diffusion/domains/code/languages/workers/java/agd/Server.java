@@ -161,6 +161,7 @@ public final class Server {
         }
         String nonce = Json.quoted((String) request.get("nonce"));
         Map<Integer, String> left = new LinkedHashMap<>(candidates);
+        Map<Integer, String> reported = new LinkedHashMap<>();
         Memory memory = null;
         while (!left.isEmpty()) {
             memory = new Memory(files);
@@ -170,8 +171,7 @@ public final class Server {
             }
             for (Map.Entry<Integer, String> problem : problems.entrySet()) {
                 left.remove(problem.getKey());
-                say("{\"id\": " + problem.getKey() + ", \"nonce\": " + nonce + ", \"problem\": " + problem.getValue()
-                        + ", \"outcomes\": []}");
+                reported.put(problem.getKey(), problem.getValue());
             }
         }
         for (int id : left.keySet()) {
@@ -185,7 +185,11 @@ public final class Server {
             say("{\"id\": " + id + ", \"nonce\": " + nonce + ", \"problem\": null, \"outcomes\": ["
                     + String.join(", ", outcomes) + "]}");
         }
-        say("{\"done\": " + nonce + ", \"clean\": true}");
+        for (Map.Entry<Integer, String> problem : reported.entrySet()) {
+            say("{\"id\": " + problem.getKey() + ", \"nonce\": " + nonce + ", \"problem\": " + problem.getValue()
+                    + ", \"outcomes\": []}");
+        }
+        say("{\"done\": " + candidates.size() + ", \"clean\": true}");
     }
 
     /** Compile candidates with the tests beside each; the problem of each that has one, as JSON. */
@@ -373,7 +377,7 @@ public final class Server {
             }
             if (ended[1].startsWith("faked")) {
                 for (int number = 0; number < cases; number++) {
-                    found[number] = outcome(number, "error", ended[1], "Faked", 0, 0);
+                    found[number] = outcome(number, "error", ended[1], null, 0, 0);
                 }
                 return found;
             }
