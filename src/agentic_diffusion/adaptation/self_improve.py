@@ -8,7 +8,8 @@
     6. roll back    where it says no, the old weights come back, to the byte
 
 Every round is a run of kind "self-improve round" in the store, with its metrics; the buffer over the same store holds
-what was kept, so that a loop that was stopped goes on from both. Liang et al. 2023 (AdaptDiffuser), algorithm 1, is this loop without 5 and 6.
+what was kept, so that a loop that was stopped goes on from both. Liang et al. 2023
+(AdaptDiffuser), algorithm 1, is this loop without 5 and 6.
 """
 
 from __future__ import annotations

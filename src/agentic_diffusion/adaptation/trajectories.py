@@ -192,7 +192,9 @@ def fine_tune(model: PlannerModel, collection: Collection, settings: MazeLoopSet
 
     def batches(evidence: Sequence[BufferSample], seed: int) -> WindowBatches:
         mazes, executed = as_trajectories(evidence, collection.mazes)
-        sources = with_executed(collection, executed, share=settings.executed_share)
+        # The newest round is the fastest: each earlier one counts half of the next.
+        weight = np.array([2.0 ** (sample.round or 0) for sample in evidence])
+        sources = with_executed(collection, executed, share=settings.executed_share, weight=weight)
         return WindowBatches(mazes, sources, model.settings.plan, batch_size=batch_size, seed=seed)
 
     return FineTune(model=model, batches=batches, loss=plan_loss, settings=training)

@@ -108,11 +108,17 @@ class CrossAttention(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "B L D"],
-        context: Float[Tensor, "B M C"],
+        context: Float[Tensor, "G M C"],
         *,
-        context_mask: Bool[Tensor, "B M"] | None = None,
+        context_mask: Bool[Tensor, "G M"] | None = None,
     ) -> Float[Tensor, "B L D"]:
-        """What the sequence reads from the context; zeros where the whole context is masked."""
+        """What the sequence reads from the context; zeros where the whole context is masked.
+
+        G divides B: each context serves B / G neighbouring sequences and is projected once for all of them.
+        """
+        if len(context) != len(x):
+            together = x.reshape(len(context), -1, x.shape[2])
+            return self.forward(together, context, context_mask=context_mask).view(x.shape)
         query = _split(self.query(x), self.settings.heads)
         key = _split(self.key(context), self.settings.groups)
         value = _split(self.value(context), self.settings.groups)

@@ -143,8 +143,8 @@ class Layer(nn.Module):
         x: Float[Tensor, "B L D"],
         time: Float[Tensor, "B _ D"] | None,
         *,
-        context: Float[Tensor, "B M C"] | None,
-        context_mask: Bool[Tensor, "B M"] | None,
+        context: Float[Tensor, "G M C"] | None,
+        context_mask: Bool[Tensor, "G M"] | None,
         attention_mask: Tensor | None,
         positions: Tensor | None,
     ) -> Float[Tensor, "B L D"]:

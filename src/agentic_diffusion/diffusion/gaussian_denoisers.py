@@ -60,11 +60,14 @@ class StateTransformer(nn.Module):
         self,
         x_t: Float[Tensor, "B H C"],
         t: Float[Tensor, " B"],
-        context: Float[Tensor, "B M K"] | None = None,
-        context_mask: Bool[Tensor, "B M"] | None = None,
+        context: Float[Tensor, "G M K"] | None = None,
+        context_mask: Bool[Tensor, "G M"] | None = None,
         attention_mask: Bool[Tensor, "H H"] | Bool[Tensor, "B H H"] | None = None,
     ) -> Float[Tensor, "B H C"]:
-        """The prediction; raises UsageError for states of another width or a context that it was not made for."""
+        """The prediction; a context may serve several neighbouring samples (G divides B).
+
+        Raises UsageError for states of another width or a context that it was not made for.
+        """
         _check_context(context, self.settings.context_width)
         if x_t.ndim != 3 or x_t.shape[2] != self.settings.channels:
             raise UsageError(

@@ -35,7 +35,7 @@ class PlannerModelSettings:
     """How plans are written."""
     width: int = 128
     """Width D of the transformer and of the encoded cells."""
-    layers: int = 3
+    layers: int = 2
     """Layers, each with self-attention, cross-attention and MLP."""
     heads: int = 4
     """Heads of both attentions."""

@@ -153,9 +153,7 @@ class Planner:
         reference = np.repeat(reference_durations(tasks.mazes, tasks.which, start, goal), count)
         context, mask = cell_features(tasks.mazes, tasks.which, start, goal, slack=plan.slack)
         encoded = self.model.encode_cells(torch.from_numpy(context))
-        conditioning = _Conditioning(
-            context=encoded.repeat_interleave(count, 0), mask=torch.from_numpy(mask).repeat_interleave(count, 0)
-        )
+        conditioning = _Conditioning(context=encoded, mask=torch.from_numpy(mask))
         given, values = plan.known(tasks.start, goal)
         is_known = torch.from_numpy(given)
         clean = torch.from_numpy(values).repeat_interleave(count, 0)
@@ -206,7 +204,7 @@ class Planner:
 
 @dataclass(frozen=True, kw_only=True)
 class _Conditioning:
-    """The encoded cells of all candidates."""
+    """The encoded cells of each task; its candidates share them."""
 
     context: Tensor
     mask: Tensor

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from agentic_diffusion.diffusion.training import StepReport, TrainingResult, TrainingSettings, train
@@ -20,7 +21,7 @@ from agentic_diffusion.domains.trajectories.maze import MAZES, Maze, training_ma
 from agentic_diffusion.domains.trajectories.offline_data import SIZES, DataSettings, cached_data
 from agentic_diffusion.foundation.errors import ConfigError
 from agentic_diffusion.planning.model import PROCESS, PlannerModel
-from agentic_diffusion.planning.windows import PlanBatch, Source, Trajectories, WindowBatches, join, pieces_of
+from agentic_diffusion.planning.windows import PlanBatch, Source, Trajectories, WindowBatches, pieces_of
 
 DURATION_KNOWN = 1 / 3
 """Share of batches whose durations are given."""
@@ -129,22 +130,12 @@ def train_planner(
     return result
 
 
-def with_executed(collection: Collection, executed: Trajectories, *, share: float) -> list[Source]:
-    """The collection's sources with a share of each batch for executed trajectories, each of these equally often."""
+def with_executed(
+    collection: Collection, executed: Trajectories, *, share: float, weight: NDArray[np.float64]
+) -> list[Source]:
+    """The collection's sources with a share of each batch for executed trajectories, drawn by `weight` [P]."""
     kept = [
         Source(trajectories=source.trajectories, share=source.share * (1 - share), weight=source.weight)
         for source in collection.sources
     ]
-    return [*kept, Source(trajectories=executed, share=share, weight=np.ones(len(executed.begin)))]
-
-
-__all__ = [
-    "Collection",
-    "CollectionSettings",
-    "collect",
-    "held_out_mazes",
-    "join",
-    "plan_loss",
-    "train_planner",
-    "with_executed",
-]
+    return [*kept, Source(trajectories=executed, share=share, weight=weight)]

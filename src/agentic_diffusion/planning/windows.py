@@ -90,17 +90,6 @@ def pieces_of(data: Sequence[OfflineData], places: Sequence[int], *, whole: bool
     )
 
 
-def join(parts: Sequence[Trajectories]) -> Trajectories:
-    """Several collections as one."""
-    offsets = np.cumsum([0, *(len(part.states) for part in parts[:-1])])
-    return Trajectories(
-        states=np.concatenate([part.states for part in parts]),
-        begin=np.concatenate([part.begin + shift for part, shift in zip(parts, offsets, strict=True)]),
-        end=np.concatenate([part.end + shift for part, shift in zip(parts, offsets, strict=True)]),
-        which=np.concatenate([part.which for part in parts]),
-    )
-
-
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """One collection among those that a batch is drawn from."""

@@ -209,3 +209,11 @@ def multi_tasks(maze: Maze, count: int, rng: np.random.Generator) -> Tasks:
     """Episodes of Multi2D: D4RL's resets, and a goal drawn anew for each."""
     start = reset_states(maze, count, rng)
     return Tasks(mazes=MazeSet([maze]), which=np.zeros(count, np.int64), start=start, goal=draw_goals(maze, count, rng))
+
+
+def task_between(maze: Maze, start: tuple[float, float], goal: tuple[float, float]) -> Tasks:
+    """One task from a point at rest to another; raises UsageError for points outside or in walls, or without a way."""
+    begin, end = maze.require_free("start", start), maze.require_free("goal", goal)
+    maze.path(begin, end)
+    state = np.array([[*start, 0.0, 0.0]], dtype=float)
+    return Tasks(mazes=MazeSet([maze]), which=np.zeros(1, np.int64), start=state, goal=np.array([goal], dtype=float))
