@@ -75,6 +75,9 @@ def test_repairs_show_the_fault_and_leave_slow_cases_and_closing_words_out(write
     assert task.canonical == "def total(items):\n    return sum(items)\n"
     assert task.text.startswith("Total")
     assert task.tests.splitlines()[1:] == ["assert total(*[[1, 2]]) == 3", "assert total(*[[]]) == 0"]
+    graph = "from node import Node\n\n\ndef test1():\n    assert total([Node(2).value]) == 2\n"
+    task = load(write(ROWS["quixbugs"] | {"json_tests": [], "pytest": graph})).tasks[0]
+    assert [case.name for case in make_suite(task.tests, origin="own").cases] == ["test_1"]
     task = load(write(ROWS["humanevalfix"])).tasks[0]
     assert task.faulty.endswith("number // 3 for number in numbers]\n")
 
@@ -83,6 +86,9 @@ def test_an_exercise_imports_the_program_from_where_candidates_are_put(write):
     task = load(write(ROWS["exercism"])).tasks[0]
     assert "from solution import (" in task.tests
     assert task.id == "python/greet-all"
+    whole = {"greet_all_test.py": "import greet_all\n\n\ndef test_a():\n    assert greet_all.greet('A') == 'Hello A'\n"}
+    task = load(write(ROWS["exercism"] | {"test": whole})).tasks[0]
+    assert task.tests.startswith("import solution as greet_all\n")
     several = ROWS["exercism"] | {"editor": {"other.py": "x = 1\n"}}
     found = load(write(several))
     assert (found.tasks, found.left_out[0][0]) == ((), "python/greet-all")
