@@ -57,6 +57,7 @@ def generate(
     threshold: float | None = None,
     block: int | None = None,
     max_new_tokens: int | None = None,
+    no_constraint: Annotated[bool, Parameter(negative="")] = False,
     unsafe_no_sandbox: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Write a program for PROMPT in any installed language; with tests, only what passes them is called verified.
@@ -102,6 +103,8 @@ def generate(
         Length of a block in tokens.
     max_new_tokens
         Longest answer in tokens.
+    no_constraint
+        Let the model write what does not parse, too.
     unsafe_no_sandbox
         Run the tests without a sandbox where none works. The generated code can then do whatever you can.
 
@@ -114,6 +117,7 @@ def generate(
         "generate.threshold": threshold,
         "generate.block": block,
         "generate.max_new_tokens": max_new_tokens,
+        "generate.constraint": "off" if no_constraint else None,
     }
     settings = config.load(flags)
     output = _Output(out=out, as_json=as_json, explain=explain, show=show)
@@ -228,6 +232,7 @@ def _request(
         candidates=candidates,
         seconds=chosen.budget_seconds,
         decode=decode_settings(chosen, seed=seed),
+        constraint=chosen.constraint == "on",
         case_seconds=limits.seconds,
         memory_bytes=limits.memory_bytes,
     )

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from agentic_diffusion.codegen.constraint import Constraint
 from agentic_diffusion.codegen.endings import ClosedBrace, TopLevelLine, brace_tokens
 from agentic_diffusion.diffusion.backbones.adapter import load_adapter
 from agentic_diffusion.diffusion.backbones.llama import Llama
 from agentic_diffusion.diffusion.block_decoder import BlockDecoder, DecodeSettings
 from agentic_diffusion.diffusion.checkpoint import checksum
+from agentic_diffusion.domains.code import grammar
 from agentic_diffusion.domains.code.tokenizer import CodeTokenizer
 from agentic_diffusion.foundation.errors import ModelFileError
 from agentic_diffusion.foundation.events import get_logger
@@ -65,6 +67,21 @@ class Coder:
     def brace_tokens(self) -> Bool[Tensor, " V"]:
         """Which tokens have a closing brace in them."""
         return brace_tokens(self.tokenizer, self.parent.shape.vocabulary)
+
+    @cached_property
+    def _constraints(self) -> dict[str, Constraint]:
+        return {}
+
+    def constraint(self, language: str) -> Constraint | None:
+        """The grammar of a language over this model's tokens, compiled once; None where the language has none."""
+        if language not in grammar.names():
+            return None
+        if language not in self._constraints:
+            enders = (self.parent.shape.eos_id, self.tokenizer.fence_id)
+            self._constraints[language] = Constraint(
+                language, self.tokenizer, vocabulary=self.parent.shape.vocabulary, enders=enders
+            )
+        return self._constraints[language]
 
     def answer_end(self, language: Language, prompt: Prompt) -> AnswerEnd | None:
         """The rule that ends an answer after the function that the prompt opened; None where it opened none."""

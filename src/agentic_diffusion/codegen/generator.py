@@ -16,6 +16,7 @@ from agentic_diffusion.codegen.request import build_prompt
 from agentic_diffusion.codegen.result import Candidate, GenerationResult
 from agentic_diffusion.domains.code import languages
 from agentic_diffusion.foundation.errors import UsageError
+from agentic_diffusion.foundation.events import get_logger
 from agentic_diffusion.foundation.resources import Budget
 from agentic_diffusion.foundation.sandbox import Limits
 from agentic_diffusion.testing.execution import confirm, judge_each
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from agentic_diffusion.codegen.coder import Coder
+    from agentic_diffusion.codegen.constraint import TextConstraint
     from agentic_diffusion.codegen.request import GenerationRequest
     from agentic_diffusion.diffusion.block_decoder import BlockDecoder
     from agentic_diffusion.diffusion.block_state import Sample, StepView
@@ -154,7 +156,10 @@ class _Search:
         streams = range(self.drawn, self.drawn + len(starts))
         # Only where the prompt opened the one function that is asked for: then nothing after it is needed.
         ends = self.coder.answer_end(self.language, self.prompt)
-        samples = decoder.decode(prompts, streams, observe=self.observe, stop=self.budget.exhausted, ends=ends)
+        samples = decoder.decode(
+            prompts, streams, observe=self.observe, stop=self.budget.exhausted, ends=ends,
+            constraints=[self._constraint(tokens) for tokens, _ in kept],
+        )
         self.drawn += len(starts)
         made = [self._candidate(sample, *start) for sample, start in zip(samples, kept, strict=True)]
         known = {candidate.program for candidate in self.candidates}
@@ -165,6 +170,17 @@ class _Search:
                 fresh.append(candidate)
         return fresh
 
+    def _constraint(self, kept: list[int]) -> TextConstraint | None:
+        """The constraint on an answer that goes on from `kept`; None where there is none or the text is beyond it."""
+        constraint = self.coder.constraint(self.request.language) if self.request.constraint else None
+        if constraint is None:
+            return None
+        try:
+            return constraint.start(self.prompt.opening, kept=kept)
+        except UsageError as problem:
+            get_logger(__name__).warning("a candidate goes without the grammar: %s", problem)
+            return None
+
     def _longest_answer(self) -> int:
         """Tokens after which a sample is cut: a batch is as slow as its longest row, and ramblers seldom pass."""
         finished = [len(candidate.tokens) for candidate in self.candidates if candidate.finished]
@@ -174,7 +190,7 @@ class _Search:
     def _candidate(self, sample: Sample, kept: list[int], origin: str) -> Candidate:
         tokens = [*kept, *sample.tokens]
         text = self.prompt.opening + self.coder.tokenizer.decode(tokens)
-        program = self.language.with_imports(self.language.extract(text))
+        program = self.language.with_imports(self._program(text))
         problem = self.language.parse_error(program)
         return Candidate(
             number=sample.stream,
@@ -188,6 +204,14 @@ class _Search:
             parse_line=None if problem is None else problem.line,
             style_distance=None if self.request.style is None else _distance(self.request.style, program),
         )
+
+    def _program(self, text: str) -> str:
+        """The program in an answer; where leaving out what looks like prose would break it, the whole answer."""
+        program = self.language.extract(text)
+        if self.request.constraint and self.language.parse_error(program) is not None:
+            whole = text.strip("\n") + "\n"
+            return whole if self.language.parse_error(whole) is None else program
+        return program
 
     def _plan(self, start: Candidate) -> RemaskPlan | None:
         verdict = start.verdict

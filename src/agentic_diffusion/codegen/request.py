@@ -48,6 +48,8 @@ class GenerationRequest:
     """Limit of one candidate's run on the suite."""
     memory_bytes: int = 512 << 20
     """Memory limit of one candidate."""
+    constraint: bool = True
+    """Whether the grammar of the language, where it has one, holds every candidate to what parses."""
 
     def __post_init__(self) -> None:
         """Check the prompt and the limits."""

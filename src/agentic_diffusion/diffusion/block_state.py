@@ -44,6 +44,8 @@ class DecodeCounts:
     """Denoising steps summed over the rows that took part; the prompts' own forwards are not among them."""
     new_tokens: int = 0
     """Committed tokens, the ending one included, prompt excluded."""
+    constraint_seconds: float = 0.0
+    """Time that the rows' constraints took, drawing among allowed tokens and completing cut texts included."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from agentic_diffusion.foundation.errors import ConfigError, UsageError
 from agentic_diffusion.foundation.resources import parse_duration, parse_size
 
 Mode = Literal["denoise", "verify", "ar"]
+Constraint = Literal["on", "off"]
 Tier = Literal["auto", "bubblewrap", "landlock"]
 LogStyle = Literal["human", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -41,12 +42,15 @@ class GenerateSettings:
     """Time for one request, all candidates and repairs together."""
     max_new_tokens: int = 256
     """Longest candidate, in tokens."""
+    constraint: Constraint = "on"
+    """on: every committed token keeps the program parseable, in the languages that have a grammar; off: anything goes."""
 
     def __post_init__(self) -> None:
         """Check every field; raises ConfigError."""
         if not self.language.strip():
             raise ConfigError("generate.language is empty: a language's name is needed.", hint='Use "python".')
         _choice("generate.mode", self.mode, get_args(Mode))
+        _choice("generate.constraint", self.constraint, get_args(Constraint))
         _at_least("generate.samples", self.samples, 1)
         _at_least("generate.block", self.block, 1)
         _at_least("generate.temperature", self.temperature, 0)
