@@ -142,8 +142,8 @@ def learn(work: Work, stage: str, minutes: float, model: PlannerModel, collectio
     )  # fmt: skip
     steps = steps_for(work, stage, minutes, model, batches)
     settings = TrainingSettings(
-        steps=steps, learning_rate=rate, warmup_steps=min(100, steps // 5), ema_decay=0.998, final_share=0.02, seed=seed,
-        checkpoint_seconds=60,
+        steps=steps, learning_rate=rate, warmup_steps=min(100, steps // 5), ema_decay=0.998, final_share=0.02,
+        seed=seed, checkpoint_seconds=60,
     )  # fmt: skip
     checkpoint = work.folder / f"{stage}.training"
     train_planner(model, batches, settings, checkpoint=checkpoint, callbacks=work.log(stage))

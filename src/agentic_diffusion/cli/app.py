@@ -35,6 +35,7 @@ _COMMANDS = {
         "agentic_diffusion.cli.models:app",
         "The models: which there are, where they lie, whether they are whole.",
     ),
+    "plan": ("agentic_diffusion.cli.plan:app", "Plan a way through a maze by denoising, and draw it."),
     "runs": ("agentic_diffusion.cli.runs:app", "The records of earlier runs: settings, results, metrics."),
     "setup": ("agentic_diffusion.cli.setup:app", "Make everything ready: packages, torch, sandbox, model."),
     "uninstall": ("agentic_diffusion.cli.setup:uninstall_app", "Remove what set-up made."),
