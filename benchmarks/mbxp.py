@@ -4,14 +4,14 @@
 
 DIR holds files mbxp_LANGUAGE*.jsonl or .jsonl.gz. Every finished task is noted in a journal beside the result file, so
 that a run that was ended goes on where it was. Languages without a runner or a toolchain here are named and left out.
-Where the setting generate.constraint exists, each mode runs with and without it.
+Each mode runs with and without the constraint on syntax.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +32,8 @@ from agentic_diffusion.foundation.settings import GenerateSettings, ModelSetting
 
 LANGUAGES = ("python", "javascript", "typescript", "java", "go")
 KEPT = (
-    "language", "mode", "scores", "verified_but_wrong", "hidden_judged", "finished", "answers", "new_tokens",
-    "tokens_per_forward", "tokens_per_second", "seconds", "judge_seconds", "sampler", "prompt_form",
+    "language", "mode", "constraint", "scores", "verified_but_wrong", "hidden_judged", "finished", "answers",
+    "new_tokens", "tokens_per_forward", "tokens_per_second", "seconds", "judge_seconds", "sampler", "prompt_form",
     "prompt_form_sha256", "benchmark_sha256", "weights_sha256", "batch", "seed", "soundness",
 )  # fmt: skip
 HEAD = (
@@ -50,15 +50,11 @@ HEAD = (
 
 
 def variants(mode: str, max_new_tokens: int) -> list[tuple[str, GenerateSettings]]:
-    """The settings of a mode, with and without the constraint on syntax where there is one."""
+    """The settings of a mode, with and without the constraint on syntax."""
     plain = GenerateSettings(
         mode=mode, temperature=0.0, max_new_tokens=max_new_tokens, block=1 if mode == "ar" else GenerateSettings().block
     )
-    known = {field.name: field for field in fields(GenerateSettings)}
-    if "constraint" not in known:
-        return [("", plain)]
-    values = ("off", "syntax") if isinstance(known["constraint"].default, str) else (False, True)
-    return [(name, replace(plain, constraint=value)) for name, value in zip(("without", "with"), values, strict=True)]
+    return [("without", replace(plain, constraint="off")), ("with", replace(plain, constraint="on"))]
 
 
 def run(
@@ -73,7 +69,7 @@ def run(
     """One language in one mode."""
     form = form_for(benchmark.format)
     decode = replace(decode_settings(chosen, seed=0), stop_tokens=(coder.tokenizer.fence_id,))
-    settings = MeasureSettings(decode=decode, batch=options.batch)
+    settings = MeasureSettings(decode=decode, batch=options.batch, constraint=chosen.constraint == "on")
     tasks = [ready.task.id for ready in found.ready]
     identity = report.identity(benchmark, form, settings, weights=coder.weights, tasks=tasks)
     journal = Journal(options.out.with_name(f"{options.out.name}.{key}.journal"), identity)
@@ -89,7 +85,7 @@ def as_row(entry: dict[str, Any]) -> list[str]:
     return [
         entry["language"],
         entry["mode"],
-        entry["constraint"] or "none",
+        "with" if entry["constraint"] else "without",
         f"{score['value']:.1%} of {score['tasks']}",
         f"{score['low']:.1%} to {score['high']:.1%}",
         f"{hidden['value']:.1%} of {hidden['tasks']}" if hidden else "-",
@@ -127,9 +123,7 @@ def main() -> int:
         for mode in options.modes:
             for constraint, chosen in variants(mode, options.max_new_tokens):
                 key = "-".join(filter(None, (language, mode, constraint)))
-                table.append(
-                    run(benchmark, found, coder, chosen, options=options, key=key) | {"constraint": constraint}
-                )
+                table.append(run(benchmark, found, coder, chosen, options=options, key=key))
                 journals.append(options.out.with_name(f"{options.out.name}.{key}.journal"))
                 print(" ".join(as_row(table[-1])), file=sys.stderr, flush=True)
     print("| " + " | ".join(HEAD) + " |\n|" + "---|" * len(HEAD))

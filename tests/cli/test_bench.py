@@ -18,9 +18,24 @@ FORM = (
     'request_without_example = "{text}"\nopening = "def {entry_point}("\n'
 )
 ROWS = [
-    {"task_id": "add", "text": ADD_ONE, "code": "def f(x):\n    return x + 1\n", "test_list": [ADD_ONE_TEST]},
-    {"task_id": "wrong", "text": WRONG, "code": "def h(x):\n    return x - 1\n", "test_list": [WRONG_TEST]},
-    {"task_id": "bad", "text": WRONG, "code": "def h(x):\n    return 0 / 0\n", "test_list": [WRONG_TEST]},
+    {
+        "task_id": "add",
+        "text": ADD_ONE,
+        "code": "def f(x):\n    return x + 1\n",
+        "test_list": [ADD_ONE_TEST, "assert f(5) == 6"],
+    },
+    {
+        "task_id": "wrong",
+        "text": WRONG,
+        "code": "def h(x):\n    return x - 1\n",
+        "test_list": [WRONG_TEST, "assert h(5) == 4"],
+    },
+    {
+        "task_id": "bad",
+        "text": WRONG,
+        "code": "def h(x):\n    return 0 / 0\n",
+        "test_list": [WRONG_TEST, "assert h(5) == 4"],
+    },
 ]
 
 

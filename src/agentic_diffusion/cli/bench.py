@@ -41,6 +41,7 @@ def bench(
     threshold: float | None = None,
     block: int | None = None,
     max_new_tokens: int | None = None,
+    no_constraint: Annotated[bool, Parameter(negative="")] = False,
     out: Path | None = None,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
     compare: Path | None = None,
@@ -78,6 +79,8 @@ def bench(
         Length of a block in tokens.
     max_new_tokens
         Longest answer in tokens.
+    no_constraint
+        Let answers break the grammar of their language.
     out
         Keep the results in this file (for several files: a list), and the finished tasks beside it until all are done.
     as_json
@@ -94,6 +97,7 @@ def bench(
         "generate.threshold": threshold,
         "generate.block": block,
         "generate.max_new_tokens": max_new_tokens,
+        "generate.constraint": "off" if no_constraint else None,
     }
     if mode == "ar" and block is None:
         flags["generate.block"] = 1
@@ -195,9 +199,10 @@ def _measure_settings(settings: config.Settings, *, samples: int, batch: int, se
     from agentic_diffusion.codegen.request import decode_settings
     from agentic_diffusion.evaluation.measure import MeasureSettings
 
-    limits = settings.section(SandboxSettings)
+    limits, chosen = settings.section(SandboxSettings), settings.section(GenerateSettings)
     return MeasureSettings(
-        decode=decode_settings(settings.section(GenerateSettings), seed=seed),
+        decode=decode_settings(chosen, seed=seed),
+        constraint=chosen.constraint == "on",
         samples=samples,
         batch=batch,
         case_seconds=limits.seconds,

@@ -15,18 +15,19 @@ import torch
 
 from agentic_diffusion.domains.code import languages
 from agentic_diffusion.foundation import events
-from agentic_diffusion.foundation.errors import ConfigError
+from agentic_diffusion.foundation.errors import ConfigError, UsageError
 from agentic_diffusion.foundation.randomness import derive
 from agentic_diffusion.foundation.sandbox import Limits
 from agentic_diffusion.testing.execution import confirm, judge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from jaxtyping import Bool, Int
     from torch import Tensor
 
     from agentic_diffusion.codegen.coder import Coder
+    from agentic_diffusion.codegen.constraint import TextConstraint
     from agentic_diffusion.codegen.endings import AnswerEnd
     from agentic_diffusion.diffusion.block_decoder import DecodeSettings
     from agentic_diffusion.domains.code.tokenizer import Prompt
@@ -47,6 +48,8 @@ class MeasureSettings:
     """Samples of each task."""
     batch: int = 8
     """Samples that are denoised together."""
+    constraint: bool = True
+    """Whether answers are held to the grammar of their language, where it has one; holes never are."""
     case_seconds: float = 10.0
     """Limit of one program's run on a task's tests."""
     memory_bytes: int = 512 << 20
@@ -129,19 +132,17 @@ def measure(
     *,
     sandbox: Sandbox,
     journal: Journal,
-    constrain: Callable[[BenchTask, str], Any] | None = None,
 ) -> list[TaskResult]:
     """Answer and judge every task that the journal does not hold yet; all results, in the order of the tasks.
 
-    `constrain` makes the decoder's constraint for a sample out of its task and the text before its answer. Prompts that
-    leave no room for an answer in the model's context fail their task: the answer is empty.
+    Prompts that leave no room for an answer in the model's context fail their task: the answer is empty.
     """
     todo = [_Open(ready, form.prompt_for(ready.task, coder.tokenizer)) for ready in tasks]
     todo = [task for task in todo if task.ready.task.id not in journal.done]
     with events.progress(f"mode {settings.decode.mode}", len(tasks), "tasks") as shown:
         shown.advance(len(tasks) - len(todo))
         for batch in _batches(todo, coder, settings):
-            _answer(batch, coder, settings, constrain)
+            _answer(batch, coder, settings)
             for task in {id(task): task for task, _ in batch}.values():
                 if len(task.texts) == settings.samples:
                     result = _judge(task, settings, sandbox)
@@ -178,7 +179,11 @@ def program_of(task: BenchTask, opening: str, answer: str) -> str:
     language = languages.get(task.language)
     if task.kind == "infill":
         return task.preamble + task.prefix + _up_to(answer, task.suffix) + task.suffix
-    return language.with_imports(task.preamble + language.extract(opening + answer))
+    whole = (opening + answer).strip("\n") + "\n"
+    program = language.extract(whole)
+    if language.parse_error(program) is not None and language.parse_error(whole) is None:
+        program = whole  # what was taken for prose was code
+    return language.with_imports(task.preamble + program)
 
 
 def _up_to(answer: str, suffix: str) -> str:
@@ -215,12 +220,7 @@ def _batches(todo: list[_Open], coder: Coder, settings: MeasureSettings) -> Iter
         rows = rows[size:]
 
 
-def _answer(
-    batch: list[tuple[_Open, int]],
-    coder: Coder,
-    settings: MeasureSettings,
-    constrain: Callable[[BenchTask, str], Any] | None,
-) -> None:
+def _answer(batch: list[tuple[_Open, int]], coder: Coder, settings: MeasureSettings) -> None:
     """Denoise one batch and hand each text to its task."""
     if batch[0][0].texts.get(batch[0][1]) is not None:
         return
@@ -231,17 +231,27 @@ def _answer(
     rules = [None if task.ready.task.kind == "infill" else coder.answer_end(language, task.prompt) for task, _ in batch]
     streams = [derive(settings.decode.seed, "sample", task.ready.task.id, number) for task, number in batch]
     begun = time.monotonic()
-    held: dict[str, Any] = {}
-    if constrain is not None:
-        before = [(task.ready.task, task.ready.task.preamble + task.prompt.opening) for task, _ in batch]
-        held["constraints"] = [constrain(*pair) for pair in before]
-    samples = decoder.decode([prompt.tokens for prompt in prompts], streams, ends=EndOfEach(prompts, rules), **held)
+    held = [_constraint(task, coder, settings) for task, _ in batch]
+    tokens = [prompt.tokens for prompt in prompts]
+    samples = decoder.decode(tokens, streams, ends=EndOfEach(prompts, rules), constraints=held)
     seconds = time.monotonic() - begun
     for (task, number), sample in zip(batch, samples, strict=True):
         text = coder.tokenizer.decode(sample.tokens)
         task.texts[number] = (text, len(sample.tokens) + sample.finished, sample.finished)
         task.forwards += decoder.counts.row_forwards / len(batch)
         task.seconds += seconds / len(batch)
+
+
+def _constraint(task: _Open, coder: Coder, settings: MeasureSettings) -> TextConstraint | None:
+    """The grammar's hold on one sample; None without one, and for an opening that the grammar does not know."""
+    if not settings.constraint or task.ready.task.kind == "infill":
+        return None
+    constraint = coder.constraint(task.ready.task.language)
+    try:
+        return None if constraint is None else constraint.start(task.prompt.opening)
+    except UsageError as problem:
+        events.get_logger(__name__).warning("%s goes without the grammar: %s", task.ready.task.id, problem.message)
+        return None
 
 
 def _judge(task: _Open, settings: MeasureSettings, sandbox: Sandbox) -> TaskResult:

@@ -40,6 +40,7 @@ def identity(
         "prompt_form_sha256": form.checksum,
         "weights_sha256": weights,
         "mode": settings.decode.mode,
+        "constraint": settings.constraint,
         "samples": settings.samples,
         "batch": settings.batch,
         "seed": settings.decode.seed,
