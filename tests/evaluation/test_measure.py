@@ -120,6 +120,7 @@ def test_a_hole_is_filled_up_to_its_suffix():
     )  # fmt: skip
     program = program_of(task, task.prefix, "    a += 1\n    return a\n\nprint(f())\n")
     assert program == "def f():\n    a = 1\n    a += 1\n    return a\n"
+    assert program_of(task, task.prefix.rstrip(), "\n    a += 1\n    return a\n") == program
 
 
 def test_impossible_settings_are_refused(taught_coder):

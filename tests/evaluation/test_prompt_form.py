@@ -22,7 +22,7 @@ def test_a_form_ships_for_every_format_and_puts_its_task(form, write):
     assert task.text.split("\n")[0] in request or task.faulty.strip() in request
     assert "{" not in request.replace(task.text, "")
     prompt = shipped.prompt_for(task, CodeTokenizer(stock_tokenizer()))
-    assert prompt.opening == (task.prefix if form != "exercism" else "")
+    assert prompt.opening == (task.prefix.rstrip() if form != "exercism" else "")
 
 
 def test_mbpp_shows_words_head_and_first_assertion(write):

@@ -178,7 +178,9 @@ def program_of(task: BenchTask, opening: str, answer: str) -> str:
     """The whole program that an answer amounts to: prose left out, imports and what stands around the hole added."""
     language = languages.get(task.language)
     if task.kind == "infill":
-        return task.preamble + task.prefix + _up_to(answer, task.suffix) + task.suffix
+        # The opening went without the white space at its end, which the answer then begins with.
+        gap = task.prefix[len(task.prefix.rstrip()) :]
+        return task.preamble + task.prefix + _up_to(answer.removeprefix(gap), task.suffix) + task.suffix
     whole = (opening + answer).strip("\n") + "\n"
     program = language.extract(whole)
     if language.parse_error(program) is not None and language.parse_error(whole) is None:

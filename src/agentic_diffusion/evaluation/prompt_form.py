@@ -60,8 +60,12 @@ class PromptForm:
         return text.strip("\n").format_map(_values(task)).strip()
 
     def opening_for(self, task: BenchTask) -> str:
-        """The beginning of the answer for a task."""
-        return self.opening.format_map(_values(task))
+        """The beginning of the answer for a task, without white space at its end.
+
+        Tokens hold the line break together with the indentation behind it; after a bare line break small models take
+        the program for whole and end at once.
+        """
+        return self.opening.format_map(_values(task)).rstrip()
 
     def prompt_for(self, task: BenchTask, tokenizer: CodeTokenizer) -> Prompt:
         """The whole chat form, the opened code fence included."""
