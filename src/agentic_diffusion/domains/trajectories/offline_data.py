@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -174,11 +175,11 @@ def _read(path: Path, key: str, mazes: Sequence[Maze]) -> list[OfflineData] | No
     if not path.is_file():
         return None
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             if str(file["key"]) != key:
                 return None
             arrays = {name: file[name] for name in ("states", "actions", "targets", "ends")}
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
     return [
         OfflineData(maze=maze, **{name: array[place] for name, array in arrays.items()})
