@@ -11,7 +11,7 @@ from agentic_diffusion.foundation.errors import ConfigError, UsageError
 
 
 def test_statistics_are_those_of_the_published_set():
-    found = make_data(MAZES["umaze"], DataSettings(env_steps=120_000)).statistics()
+    found = make_data(MAZES["umaze"], DataSettings(env_steps=120_000, streams=128)).statistics()
     published = {"x": 0.900, "y": 0.709, "vx": 2.213, "vy": 2.468, "ax": 0.704, "ay": 0.751}
     for name, value in published.items():
         assert found[name] == pytest.approx(value, rel=0.05), name
@@ -20,13 +20,13 @@ def test_statistics_are_those_of_the_published_set():
 
 
 def test_without_noise_the_statistics_are_others():
-    quiet = make_data(MAZES["umaze"], DataSettings(env_steps=120_000, noise=0.0)).statistics()
+    quiet = make_data(MAZES["umaze"], DataSettings(env_steps=120_000, streams=128, noise=0.0)).statistics()
     assert quiet["ax"] < 0.69, "published without noise: 0.678"
 
 
 def test_states_stay_in_the_maze_and_targets_repeat_their_state():
-    data = make_data(MAZES["medium"], DataSettings(env_steps=20_000, streams=8))
-    assert len(data) == 20_000
+    data = make_data(MAZES["medium"], DataSettings(env_steps=20_480, streams=64))
+    assert len(data) == 20_480
     assert np.abs(data.states[..., 2:]).max() <= TOP_SPEED + 1e-5
     places = data.states[..., :2].reshape(-1, 2).astype(float)
     assert not MazeSet([MAZES["medium"]]).blocked(np.zeros(len(places), int), places).any()
