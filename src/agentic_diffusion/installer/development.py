@@ -12,9 +12,11 @@ import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+from agentic_diffusion.foundation import events
 from agentic_diffusion.foundation.errors import SetupError, UsageError
+from agentic_diffusion.installer import bring, probe, setup, toolchains
+from agentic_diffusion.installer import manifest as manifests
 from agentic_diffusion.installer import plan as plans
-from agentic_diffusion.installer import setup
 from agentic_diffusion.installer.layout import Layout
 from agentic_diffusion.installer.stamp import child_environment, offline_asked
 
@@ -36,7 +38,9 @@ def test(place: Layout, arguments: list[str]) -> int:
     """
     if place.root is None:
         raise SetupError("Only a checkout has tests.", hint="Clone the project and run ./agd dev test there.")
-    stamp = setup.set_up(place, setup.Request(wanted=plans.DEVELOPMENT, offline=offline_asked()))
+    offline = offline_asked()
+    wanted = plans.DEVELOPMENT | _toolchains(place, offline=offline)
+    stamp = setup.set_up(place, setup.Request(wanted=wanted, offline=offline))
     folder = place.state / "test"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -57,6 +61,23 @@ def test(place: Layout, arguments: list[str]) -> int:
     sys.stdout.write(f"{closing_line(counted)}\n")
     sys.stdout.flush()
     return tested or covered
+
+
+def _toolchains(place: Layout, *, offline: bool) -> frozenset[str]:
+    """Those that are here or can be brought; the tests of the others are skipped, and it is said."""
+    entries, chosen = manifests.load(place.manifest).toolchains, set()
+    for name in toolchains.NAMES:
+        obstacle = "" if toolchains.find(name) else "offline, it cannot be fetched" * offline
+        if not obstacle and not toolchains.find(name):
+            try:
+                bring.check_possible(entries[name], apt=probe.apt_is_here())
+            except SetupError as problem:
+                obstacle = str(problem)
+        if obstacle:
+            events.say(f"tests that need {name} are skipped: {obstacle}")
+        else:
+            chosen.add(name)
+    return frozenset(chosen)
 
 
 def closing_line(counted: Path) -> str:

@@ -92,7 +92,7 @@ def probe(
         torch=_torch_facts(layout, settings, machine, ask="torch" in wanted and not offline),
         bubblewrap=bwrap,
         bubblewrap_found=bool(bwrap or shutil.which("bwrap")),
-        apt=all(shutil.which(program) for program in ("apt-get", "dpkg-deb")),
+        apt=apt_is_here(),
         model_damage=tuple(models.damage(entry, models.folder_of(entry))),
         model_offline=models.offline_sources(entry, model_source, folders),
         model_source=model_source,
@@ -101,6 +101,11 @@ def probe(
             name: there.version for name in toolchains.NAMES if name in wanted and (there := toolchains.find(name))
         },
     )
+
+
+def apt_is_here() -> bool:
+    """Whether Debian packages can be downloaded by apt-get and unpacked by dpkg."""
+    return all(shutil.which(program) for program in ("apt-get", "dpkg-deb"))
 
 
 def this_machine() -> wheels.Machine:
