@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from tree_sitter import Node
 
-from agentic_diffusion.domains.code.languages import braces, go_imports, trees
+from agentic_diffusion.domains.code.languages import braces, go_imports, go_worker, trees
 from agentic_diffusion.domains.code.languages.braces import Statement
 from agentic_diffusion.domains.code.languages.harness import CaseSource, Planted, Worker
 from agentic_diffusion.installer import go_library, toolchains
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from agentic_diffusion.domains.code.languages.go import Go
 
 HERE = Path(__file__).with_name("workers")
-WORKER_FILES = ("worker_go.py", "worker_go_run.py", "go_testing.go", "go_main.go")
+WORKER_FILES = ("worker_go.py", "worker_go_run.py")
 SHOWN = "if got := f(1); got != 2 { t.Errorf(...) }"
 _COMPARISONS = frozenset({"==", "!=", "<", "<=", ">", ">="})
 _ASSERTING = re.compile(r"(?:assert|check|expect|require|verify|must|deepCompare|compare|test)\w*\Z", re.IGNORECASE)
@@ -43,11 +43,11 @@ _BUILT_IN = frozenset(
      "int32", "int64", "uint", "uint8", "uint16", "uint32", "uint64", "uintptr", "byte", "rune", "float32", "float64",
      "complex64", "complex128", "bool", "error", "any"}
 )  # fmt: skip
-HELPERS = """\
-assert := func(ok bool, said ...any) { t.Helper(); if !ok { t.Fatal(append([]any{"does not hold:"}, said...)...) } }
-assertEqual := func(given ...any) { t.Helper(); testing.Equal(t, given...) }
-_, _ = assert, assertEqual
-"""
+HELPERS = {
+    "assert": 'func(ok bool, said ...any) { if !ok { t.Fatal(append([]any{"does not hold:"}, said...)...) } }',
+    "assertEqual": "func(given ...any) { testing.Equal(t, given...) }",
+}
+"""What statements may call beside the program."""
 STUB_BODIES = ('panic("not written")', "type nothing struct{ a, b int }; return nothing{7, 11}")
 
 
@@ -201,7 +201,9 @@ class GoHarness:
                 before = braces.needed(file.statements, statement)
                 lines = [trees.text(part.node) for part in before]
                 lines += [f"_ = {name}" for part in before for name in sorted(part.declares - {"_"})]
-                cases.append("func(t *testing.T) {\n" + HELPERS + "\n".join([*lines, _told(statement.node)]) + "\n}")
+                lines.append(_told(statement.node))
+                helpers = [f"{name} := {HELPERS[name]}" for name in sorted(HELPERS.keys() & _calls(lines))]
+                cases.append("\n".join(["func(t *testing.T) {", *helpers, *lines, "}"]))
         cases += [trees.text(node.child_by_field_name("name") or node) for node in file.tests]
         parts = [trees.text(node) for node in (*file.declarations, *file.tests)]
         parts.append(
@@ -231,13 +233,18 @@ class GoHarness:
         """The worker, with the Go that is here; SetupError with the mending command when none is."""
         found = toolchains.require("go")
         library = go_library.library(found)
-        tools = next(iter(sorted((found.root / "pkg" / "tool").glob("*/compile")))).parent
+        shared = go_worker.shared(found, library)
+        folders = (go_worker.tools(found), library, shared)
         return Worker(
-            argv=("python", "-I", "-S", WORKER_FILES[0], str(tools), str(library)),
+            argv=("python", "-I", "-S", WORKER_FILES[0], *map(str, folders)),
             files={name: (HERE / name).read_bytes() for name in WORKER_FILES},
-            read_only=(*found.read_only, library), batch=20, memory_bytes=512 << 20, reserved_bytes=4 << 30,
+            read_only=(*found.read_only, library, shared), batch=32, memory_bytes=512 << 20, reserved_bytes=4 << 30,
             processes=96,
         )  # fmt: skip
+
+
+def _calls(lines: Sequence[str]) -> set[str]:
+    return set(re.findall(r"\b(\w+)\(", "\n".join(lines)))
 
 
 def _body(function: Node) -> list[Node]:

@@ -1,10 +1,11 @@
-"""The worker for Go: `python -I -S worker_go.py TOOLS LIBRARY`, inside the sandbox.
+"""The worker for Go: `python -I -S worker_go.py TOOLS LIBRARY SHARED`, inside the sandbox.
 
 Speaks the line protocol of `languages/harness.py` on descriptors 3 and 4. Each candidate becomes a package with the
 tests beside it; the packages of a batch are compiled one by one, so that the compiler's errors name their own, and
 linked into one program, which is run once a candidate, in a process of its own. A candidate whose own top level does
 more than declare is linked alone, since the top level of all packages of a program runs at its start.
-TOOLS holds `compile` and `link`, LIBRARY the compiled standard library. Lines count from 1, times are seconds.
+TOOLS holds `compile` and `link`, LIBRARY the compiled standard library, SHARED the packages that take the place of
+some of it. Lines count from 1, times are seconds.
 Standard library only; imports nothing of this package, which is not visible in here.
 """
 
@@ -36,43 +37,36 @@ _ACTIVE = re.compile(r"^func\s+init\s*\(|^var\s+[^(\n][^\n]*=[^\n]*\(|^var\s*\((
 class Batch:
     """The compiler, the tests, and the candidates of one request."""
 
-    def __init__(self, tools: str, library: str, home: str) -> None:
-        """Compile what every program shares."""
+    def __init__(self, tools: str, libraries: list[str], home: str) -> None:
+        """Learn where the compiled packages lie; those of the later folders win."""
         self.tools, self.home = tools, home
         sys.path.insert(0, home)  # for the file beside this one, and no longer: candidates write here
         self.running = importlib.import_module("worker_go_run")
         sys.path.remove(home)
         self.known: dict[str, str] = {}
-        for folder, _, names in os.walk(library):
-            for name in names:
-                if name.endswith(".a"):
-                    path = os.path.join(folder, name)
-                    self.known[os.path.relpath(path, library)[:-2]] = path
+        for library in libraries:
+            for folder, _, names in os.walk(library):
+                for name in names:
+                    if name.endswith(".a"):
+                        path = os.path.join(folder, name)
+                        self.known[os.path.relpath(path, library)[:-2]] = path
+        self.plain = self.configuration("plain")
         self.suite: dict[str, Any] = {}
         self.order: dict[str, Any] = {}
-        self.shared = os.path.join(home, "shared")
-        os.mkdir(self.shared)
-        for name, file in (("testing", "go_testing.go"), ("agd", "go_main.go")):
-            complaint = self.compile(name, [os.path.join(home, file)], os.path.join(self.shared, f"{name}.a"))
-            if complaint:
-                raise SystemExit(f"{file}: {complaint}")
-            self.known[name] = os.path.join(self.shared, f"{name}.a")
-        for file in ("go_testing.go", "go_main.go"):
-            os.unlink(os.path.join(home, file))
 
-    def configuration(self, extra: dict[str, str] | None = None) -> str:
+    def configuration(self, name: str, extra: dict[str, str] | None = None) -> str:
         """A file that says where the compiled packages lie."""
-        path = os.path.join(self.home, "importcfg")
+        path = os.path.join(self.home, f"importcfg.{name}")
         with open(path, "w", encoding="utf-8") as stream:
-            for name, place in (self.known | (extra or {})).items():
-                stream.write(f"packagefile {name}={place}\n")
+            for path_of_import, place in (self.known | (extra or {})).items():
+                stream.write(f"packagefile {path_of_import}={place}\n")
         return path
 
     def tool(self, name: str, *words: str) -> str:
         """Run compile or link; what it complains of, or nothing."""
         done = subprocess.run(
             [os.path.join(self.tools, name), *words], capture_output=True, check=False, stdin=subprocess.DEVNULL,
-            env={"PATH": "/usr/bin:/bin", "HOME": self.home, "TMPDIR": self.home, "GOGC": "400"},
+            env={"PATH": "/usr/bin:/bin", "HOME": self.home, "TMPDIR": self.home, "GOGC": "400", "GOMAXPROCS": "1"},
         )  # fmt: skip
         if done.returncode == 0:
             return ""
@@ -80,9 +74,7 @@ class Batch:
 
     def compile(self, name: str, files: list[str], target: str) -> str:
         """Compile one package."""
-        return self.tool(
-            "compile", "-p", name, "-complete", "-c", "1", "-importcfg", self.configuration(), "-o", target, *files
-        )
+        return self.tool("compile", "-p", name, "-complete", "-c", "1", "-importcfg", self.plain, "-o", target, *files)
 
     def judge(self, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """A reply for every candidate."""
@@ -127,7 +119,7 @@ class Batch:
             imports = "".join(f'import "{name}"\n' for name in ("agd", "os", *packages))
             cases = "".join(f'case "{name}":\nagd.Run({name}.AgdCases())\n' for name in packages)
             stream.write(f"package main\n{imports}func main() {{\nswitch os.Args[1] {{\n{cases}}}\n}}\n")
-        configuration = self.configuration(packages)
+        configuration = self.configuration("linked", packages)
         target, program = os.path.join(work, "main.a"), os.path.join(work, "program")
         complaint = self.tool("compile", "-p", "main", "-complete", "-importcfg", configuration, "-o", target, source)
         complaint = complaint or self.tool(
@@ -245,7 +237,7 @@ def main() -> None:
     libc = ctypes.CDLL(None)
     libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    batch = Batch(sys.argv[1], sys.argv[2], home)
+    batch = Batch(sys.argv[1], sys.argv[2:], home)
     for line in lines_of(REQUEST):
         request = json.loads(line)
         if "open" in request:
