@@ -16,6 +16,7 @@ HOST = re.compile(r"\b(?:https?|ftp|git)://([\w.-]+)")
 HOSTS = {
     "LICENSE": {"www.apache.org"},
     "NOTICE": {"huggingface.co"},
+    "src/agentic_diffusion/installer/bring.py": {"registry.npmjs.org"},
     "src/agentic_diffusion/installer/manifest.toml": {"huggingface.co"},
     "src/agentic_diffusion/installer/torch_choice.py": {"download.pytorch.org"},
 }
