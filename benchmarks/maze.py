@@ -41,6 +41,17 @@ EPISODES = {"smoke": 10, "short": 300, "full": 300}
 ORACLE = {"umaze": 154.4, "medium": 180.8, "large": 242.9, "average": 192.7}
 """Near-time-optimal control by model-predictive search, 30 episodes a maze."""
 
+PUBLISHED = {
+    "Diffuser": [113.9, 121.5, 123.0],
+    "AdaptDiffuser": [135.1, 129.9, 167.9],
+    "Hierarchical Diffuser": [128.4, 135.6, 155.8],
+    "Diffusion Veteran (latched)": [136.6, 150.7, 203.6],
+    "Diffuser, Multi2D": [128.9, 127.2, 132.1],
+    "Hierarchical Diffuser, Multi2D": [144.1, 140.2, 165.5],
+    "TDP, gold picking (medium, large)": [39.8, 47.6],
+}
+"""What the papers report for umaze, medium and large, as D4RL's normalised scores x 100."""
+
 
 class Table:
     """Rows by name, kept on disk as they come."""
@@ -214,7 +225,7 @@ def main() -> None:
     table = Table(options.work / "table.json")
     measure(table, options.work, options.episodes or EPISODES[options.size], mujoco=options.mujoco)
     rows = [{k: v for k, v in table.rows[name].items() if k != "key"} for name in table.wanted]
-    write_result(options.out, "maze", rows, oracle=ORACLE)
+    write_result(options.out, "maze", rows, oracle=ORACLE, published=PUBLISHED)
     print(f"{len(rows)} rows", file=sys.stderr)
 
 
