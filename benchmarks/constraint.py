@@ -3,8 +3,8 @@
     python benchmarks/constraint.py [--languages python go] [--count 500] [--batch 16] [--mode denoise] [--out FILE]
 
 Every generation counts, cut-off ones too; the prompts (constraint_tasks.toml) open nothing, the whole program is the
-model's. Judges: `ast` for Python, `node --check`, `tsc` (errors TS1000 to TS1344: syntax), the parser of `javac`, `gofmt`;
-a language whose judge is missing is left out and said to be. Finished batches are kept in OUT.partial.
+model's. Judges: `ast` for Python, `node --check`, `tsc` (errors TS1000 to TS1344: syntax), the parser of `javac`,
+`gofmt`; a language whose judge is missing is left out and said to be. Finished batches are kept in OUT.partial.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ public class Parse { public static void main(String[] names) throws Exception {
   for (String name : names) {
     DiagnosticCollector<JavaFileObject> found = new DiagnosticCollector<>();
     StandardJavaFileManager files = compiler.getStandardFileManager(found, null, null);
-    ((JavacTask) compiler.getTask(null, files, found, List.of("-proc:none"), null, files.getJavaFileObjects(name))).parse();
+    var sources = files.getJavaFileObjects(name);
+    ((JavacTask) compiler.getTask(null, files, found, List.of("-proc:none"), null, sources)).parse();
     System.out.println(found.getDiagnostics().stream().noneMatch(d -> d.getKind() == Diagnostic.Kind.ERROR)); } } }
 """
 
@@ -67,7 +68,16 @@ def judge(language: str, programs: list[str], tools: dict[str, str]) -> list[boo
             command = [tools["java"], str(Path(folder, "Parse.java")), *map(str, paths)]
             return [line == "true" for line in _run(command).stdout.split()]
         if language == "typescript":
-            options = ["--noEmit", "--noResolve", "--target", "es2022", "--module", "esnext", "--moduleDetection", "force"]
+            options = [
+                "--noEmit",
+                "--noResolve",
+                "--target",
+                "es2022",
+                "--module",
+                "esnext",
+                "--moduleDetection",
+                "force",
+            ]
             output = _run([tools["tsc"], *options, *map(str, paths)]).stdout
             bad = {Path(m[1]).name for m in re.finditer(r"^(\S+?)\(\d+,\d+\): error TS1[0-2]\d\d:", output, re.M)}
             bad |= {Path(m[1]).name for m in re.finditer(r"^(\S+?)\(\d+,\d+\): error TS13[0-3]\d:", output, re.M)}
@@ -110,7 +120,8 @@ def run_batch(
     spoken = languages.get(language)
     chosen = [tasks[(first + index) % len(tasks)] for index in range(options.batch)]
     prompts = [
-        coder.tokenizer.chat(task["text"].format(lang=spoken.title), language=spoken.fences[0]).tokens for task in chosen
+        coder.tokenizer.chat(task["text"].format(lang=spoken.title), language=spoken.fences[0]).tokens
+        for task in chosen
     ]
     settings = DecodeSettings(
         mode=options.mode,

@@ -8,7 +8,6 @@ import random
 
 import pytest
 import torch
-from tiny_coder import END, random_adapter, random_llama, stock_tokenizer
 
 from agentic_diffusion.codegen.coder import Coder
 from agentic_diffusion.codegen.constraint import Constraint
@@ -16,6 +15,7 @@ from agentic_diffusion.diffusion.block_decoder import BlockDecoder, DecodeSettin
 from agentic_diffusion.domains.code import languages
 from agentic_diffusion.domains.code.tokenizer import CodeTokenizer
 from agentic_diffusion.foundation.errors import UsageError
+from tiny_coder import END, random_adapter, random_llama, stock_tokenizer
 
 STARTS = {
     "python": "def f(", "javascript": "function f(", "typescript": "function f(",
@@ -141,7 +141,11 @@ def test_a_name_is_not_declared_twice():
 def test_random_models_write_programs_in_every_mode_and_batch(mode):
     parent = random_llama(3)
     settings = DecodeSettings(
-        mode=mode, block=1 if mode == "ar" else 4, temperature=1.0, max_new_tokens=24, stop_tokens=(tokenizer().fence_id,)
+        mode=mode,
+        block=1 if mode == "ar" else 4,
+        temperature=1.0,
+        max_new_tokens=24,
+        stop_tokens=(tokenizer().fence_id,),
     )
     coder = Coder(parent, random_adapter(parent), tokenizer(), weights="0" * 64)
     prompt = tokenizer().encode("a def f(")

@@ -157,7 +157,11 @@ class _Search:
         # Only where the prompt opened the one function that is asked for: then nothing after it is needed.
         ends = self.coder.answer_end(self.language, self.prompt)
         samples = decoder.decode(
-            prompts, streams, observe=self.observe, stop=self.budget.exhausted, ends=ends,
+            prompts,
+            streams,
+            observe=self.observe,
+            stop=self.budget.exhausted,
+            ends=ends,
             constraints=[self._constraint(tokens) for tokens, _ in kept],
         )
         self.drawn += len(starts)

@@ -214,7 +214,7 @@ class BlockDecoder:
         last = length.cumsum(0) - 1
         logits = self.parent.logits(hidden[last])[:, None]
         chosen, confidence = self._draw(logits, rows, rows.known[:, None], 0)
-        self._enforce(rows, chosen, confidence, torch.ones_like(rows.known), logits[:, 0], 0)
+        self._enforce(rows, chosen, confidence, torch.ones_like(rows.known), logits=logits[:, 0])
         at = torch.arange(len(rows.streams), device=rows.known.device)
         rows.tokens[at, rows.known] = chosen[:, 0]
         rows.probability[at, rows.known] = confidence[:, 0]
@@ -245,7 +245,7 @@ class BlockDecoder:
         rows.shown = torch.where(rows.is_masked, confidence, rows.shown)
         rows.is_masked = rows.is_masked & ~commits
         gapless = (~rows.is_masked).long().cumprod(1).sum(1)
-        kept = self._enforce(rows, rows.window, rows.shown, gapless, logits[:, 0], rows.steps)
+        kept = self._enforce(rows, rows.window, rows.shown, gapless, logits=logits[:, 0], step=rows.steps)
         rows.is_masked |= (torch.arange(block, device=rows.known.device) >= kept[:, None]) & (kept < gapless)[:, None]
         self._advance(rows)
 
@@ -288,7 +288,7 @@ class BlockDecoder:
         agree = own == torch.nn.functional.pad(rows.window, (0, 1))[:, :most]
         agree &= torch.arange(most, device=rows.known.device) < rows.drafts[:, None]
         accepted = agree.long().cumprod(1).sum(1)
-        accepted = self._enforce(rows, own, confidence, accepted + 1, logits[:, 0], 0).clamp(min=1) - 1
+        accepted = self._enforce(rows, own, confidence, accepted + 1, logits=logits[:, 0]).clamp(min=1) - 1
         keep = torch.arange(most, device=rows.known.device) <= accepted[:, None]
         rows.tokens.scatter_(1, places, torch.where(keep, own, rows.tokens.gather(1, places)))
         rows.probability.scatter_(1, places, torch.where(keep, confidence, rows.probability.gather(1, places)))
@@ -310,12 +310,13 @@ class BlockDecoder:
         tokens: Int[Tensor, "B K"],
         confidence: Float[Tensor, "B K"],
         counts: Int[Tensor, " B"],
+        *,
         logits: Float[Tensor, "B V"],
-        step: int,
+        step: int = 0,
     ) -> Int[Tensor, " B"]:
         """Hold the rows to their constraints; see `enforcement.enforce`."""
         begun = time.perf_counter()
-        kept = enforce(self.settings, rows, tokens, confidence, counts, logits, step)
+        kept = enforce(self.settings, rows, tokens, confidence, counts, logits=logits, step=step)
         self.counts.constraint_seconds += time.perf_counter() - begun
         return kept
 
@@ -350,7 +351,8 @@ class BlockDecoder:
             finished = bool(ends[row].any())
             if finished:
                 end = int(ends[row].nonzero()[0, 0])
-            constraint, tail = rows.constraint(row), []
+            constraint = rows.constraint(row)
+            tail: list[int] = []
             if constraint is not None and not finished:
                 begun = time.perf_counter()
                 kept, tail = constraint.finish(limit)

@@ -27,7 +27,7 @@ class Sample:
     tokens: list[int]
     """New tokens, without the token that ends the text."""
     finished: bool
-    """True when the model ended the text; False when it was cut at max_new_tokens (and completed, with a constraint)."""
+    """True when the model ended the text; False when it was cut at max_new_tokens; a constraint then completed it."""
     confidence: float
     """Mean log-probability of the committed tokens, in nats."""
     confidences: list[float]
@@ -97,7 +97,7 @@ class Rows:
         for row, place in ends.nonzero().tolist() if self.constraints else ():
             constraint = self.constraint(row)
             count = place - int(self.prompt[row])
-            if constraint is not None and 0 <= count and place < int(self.known[row]) and not bool(self.done[row]):
+            if constraint is not None and count >= 0 and place < int(self.known[row]) and not bool(self.done[row]):
                 allowed[row, place] = constraint.whole(count)
         return allowed
 

@@ -1,7 +1,7 @@
 """Holding the rows of a decoding to their constraints, and the random numbers of a decoding.
 
-B rows, K places, V vocabulary. Every number is a function of (seed, stream, position, step), a constraint's answer one of
-its own row's text, so a row's text does not depend on its batch.
+B rows, K places, V vocabulary. Every number is a function of (seed, stream, position, step) and a constraint's answer
+one of its own row's text, so a row's text does not depend on its batch.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ def enforce(
     tokens: Int[Tensor, "B K"],
     confidence: Float[Tensor, "B K"],
     counts: Int[Tensor, " B"],
+    *,
     logits: Float[Tensor, "B V"],
     step: int,
 ) -> Int[Tensor, " B"]:
@@ -74,7 +75,7 @@ def enforce(
         wanted = tokens[row, : int(counts[row])].tolist()
         count = constraint.accepts(wanted)
         if count == 0:
-            found = _redraw(settings, rows, row, constraint, logits[row], step)
+            found = _redraw(settings, rows, row, constraint=constraint, logits=logits[row], step=step)
             if found is None:
                 rows.stuck.add(int(rows.streams[row]))
                 kept[row] = 0
@@ -87,7 +88,7 @@ def enforce(
 
 
 def _redraw(
-    settings: Sampling, rows: Rows, row: int, constraint: RowConstraint, logits: Float[Tensor, " V"], step: int
+    settings: Sampling, rows: Rows, row: int, *, constraint: RowConstraint, logits: Float[Tensor, " V"], step: int
 ) -> tuple[int, float] | None:
     """A token that the constraint lets follow, and its probability among the allowed ones; None when there is none."""
     allowed = constraint.allowed_tokens().to(logits.device)

@@ -6,45 +6,159 @@ import ast
 
 import llguidance
 import pytest
-from tiny_coder import END, stock_tokenizer
 
 from agentic_diffusion.domains.code import early_errors, grammar
 from agentic_diffusion.foundation.errors import UsageError
+from tiny_coder import END, stock_tokenizer
 
 GOOD = {
     "python": [
-        'def f(x, *rest, y=1, **more):\n    """Doc."""\n    # why\n    if x is not None and (x\n  > 3):\n        return x[1:]\n'
-        "    else:\n        print(f\"a{x!r:>3} {{}}\")\n    return [a for a in rest if a]\n",
-        "import os\n\nclass A(B):\n  x: int = 1\n  @property\n  def f(self) -> str:\n    try:\n      return 'a'\n    except E as e: raise\n",
-        "def f():\n\twhile True:\n\t\tbreak\n\tx, (y, *z) = lambda a, b=2: a\n",
+        (
+            "def f(x, *rest, y=1, **more):\n"
+            '    """Doc."""\n'
+            "    # why\n"
+            "    if x is not None and (x\n"
+            "  > 3):\n"
+            "        return x[1:]\n"
+            "    else:\n"
+            '        print(f"a{x!r:>3} {{}}")\n'
+            "    return [a for a in rest if a]\n"
+        ),
+        (
+            "import os\n"
+            "\n"
+            "class A(B):\n"
+            "  x: int = 1\n"
+            "  @property\n"
+            "  def f(self) -> str:\n"
+            "    try:\n"
+            "      return 'a'\n"
+            "    except E as e: raise\n"
+        ),
+        ("def f():\n\twhile True:\n\t\tbreak\n\tx, (y, *z) = lambda a, b=2: a\n"),
     ],
     "javascript": [
-        "const f = (a, {b, c: [d]}) => {\n  let x = a / 2\n  return [...b, x].map(y => y ** 2)\n    .filter(Boolean);\n};\n",
-        "class A extends B {\n  constructor(x) {\n    super(x);\n    this.x = `a${x}`;\n  }\n  get y() { return /[a-z]+/g.test(this.x); }\n}\n",
-        "function f(n) {\n  for (const [i, x] of n.entries()) if (i) continue; else break;\n  [a, b] = [b, a];\n  return n ? f(n - 1) : 0\n}\n",
+        (
+            "const f = (a, {b, c: [d]}) => {\n"
+            "  let x = a / 2\n"
+            "  return [...b, x].map(y => y ** 2)\n"
+            "    .filter(Boolean);\n"
+            "};\n"
+        ),
+        (
+            "class A extends B {\n"
+            "  constructor(x) {\n"
+            "    super(x);\n"
+            "    this.x = `a${x}`;\n"
+            "  }\n"
+            "  get y() { return /[a-z]+/g.test(this.x); }\n"
+            "}\n"
+        ),
+        (
+            "function f(n) {\n"
+            "  for (const [i, x] of n.entries()) if (i) continue; else break;\n"
+            "  [a, b] = [b, a];\n"
+            "  return n ? f(n - 1) : 0\n"
+            "}\n"
+        ),
     ],
     "typescript": [
-        "interface P { x: number; y?: string }\nfunction f<T>(a: T[], b: Map<string, Array<number>> = new Map()): T | null {\n"
-        "  const c = a[0] as T;\n  return c ?? null;\n}\n",
-        "class A<T> {\n  private x: T[] = [];\n  constructor(public y: number) {}\n  pop(): T | undefined { return this.x.pop(); }\n}\n",
+        (
+            "interface P { x: number; y?: string }\n"
+            "function f<T>(a: T[], b: Map<string, Array<number>> = new Map()): T | null {\n"
+            "  const c = a[0] as T;\n"
+            "  return c ?? null;\n"
+            "}\n"
+        ),
+        (
+            "class A<T> {\n"
+            "  private x: T[] = [];\n"
+            "  constructor(public y: number) {}\n"
+            "  pop(): T | undefined { return this.x.pop(); }\n"
+            "}\n"
+        ),
     ],
     "java": [
-        "import java.util.*;\n\npublic class A<T extends Comparable<T>> {\n    private final int[] x = {1, 2};\n    A(int y) { this.y = y; }\n"
-        "    public static List<List<Integer>> f(Map<String, int[]> m) throws E {\n        for (int i = 0; i < 3; i++) if (i > 1) break;\n"
-        "        return m.values().stream().map(v -> (long) v[0]).toList();\n    }\n}\n",
+        (
+            "import java.util.*;\n"
+            "\n"
+            "public class A<T extends Comparable<T>> {\n"
+            "    private final int[] x = {1, 2};\n"
+            "    A(int y) { this.y = y; }\n"
+            "    public static List<List<Integer>> f(Map<String, int[]> m) throws E {\n"
+            "        for (int i = 0; i < 3; i++) if (i > 1) break;\n"
+            "        return m.values().stream().map(v -> (long) v[0]).toList();\n"
+            "    }\n"
+            "}\n"
+        ),
     ],
     "go": [
-        "package main\n\nimport (\n\t\"fmt\"\n)\n\ntype T struct {\n\tx int\n}\n\nfunc (t *T) F(a ...int) (int, error) {\n\tif v, ok := m[a[0]]; ok {\n"
-        "\t\treturn v, nil\n\t} else {\n\t\tfmt.Println([]int{1, 2}[1:])\n\t}\n\tfor i := range a {\n\t\tgo func() { t.x++ }()\n\t}\n\treturn 0, nil\n}\n",
+        (
+            "package main\n"
+            "\n"
+            "import (\n"
+            '\t"fmt"\n'
+            ")\n"
+            "\n"
+            "type T struct {\n"
+            "\tx int\n"
+            "}\n"
+            "\n"
+            "func (t *T) F(a ...int) (int, error) {\n"
+            "\tif v, ok := m[a[0]]; ok {\n"
+            "\t\treturn v, nil\n"
+            "\t} else {\n"
+            "\t\tfmt.Println([]int{1, 2}[1:])\n"
+            "\t}\n"
+            "\tfor i := range a {\n"
+            "\t\tgo func() { t.x++ }()\n"
+            "\t}\n"
+            "\treturn 0, nil\n"
+            "}\n"
+        ),
     ],
-}  # fmt: skip
+}
 BAD = {
-    "python": ["x andy\n", "def f():\nreturn 1\n", "x = = 1\n", "f() = 1\n", "try:\n    pass\nexceptE: pass\n", "return 1\n", '"```"\n'],
-    "javascript": ["let x = 1 let y", "a = b\n(c)", "if (x) let y = 1;", "const x;", "break;", "f() = 1;", "a ?? b || c;", "x = -a ** b;", "x = a < !--b;", "x = a\n++\nb +"],
-    "typescript": ["function f(a?: number, b: number) {}", "exportfunction f() {}", "let x: = 1;", "enum E { a = 'b', c }"],
-    "java": ["class A { int f() { if (x) int y = 1; } }", "publicclass A {}", "class A { int x = 99999999999; }", "class A { f = 1; }"],
-    "go": ["package main\n\nfunction f() {}\n", "package main\n\nfunc f() {\n\tx\n\t.y()\n}\n", "package main\n\nfunc f() {\n\ta, b\n}\n", "package main\n\nvar x = (a<-b)\n"],
-}  # fmt: skip
+    "python": [
+        "x andy\n",
+        ("def f():\nreturn 1\n"),
+        "x = = 1\n",
+        "f() = 1\n",
+        ("try:\n    pass\nexceptE: pass\n"),
+        "return 1\n",
+        '"```"\n',
+    ],
+    "javascript": [
+        "let x = 1 let y",
+        ("a = b\n(c)"),
+        "if (x) let y = 1;",
+        "const x;",
+        "break;",
+        "f() = 1;",
+        "a ?? b || c;",
+        "x = -a ** b;",
+        "x = a < !--b;",
+        ("x = a\n++\nb +"),
+    ],
+    "typescript": [
+        "function f(a?: number, b: number) {}",
+        "exportfunction f() {}",
+        "let x: = 1;",
+        "enum E { a = 'b', c }",
+    ],
+    "java": [
+        "class A { int f() { if (x) int y = 1; } }",
+        "publicclass A {}",
+        "class A { int x = 99999999999; }",
+        "class A { f = 1; }",
+    ],
+    "go": [
+        ("package main\n\nfunction f() {}\n"),
+        ("package main\n\nfunc f() {\n\tx\n\t.y()\n}\n"),
+        ("package main\n\nfunc f() {\n\ta, b\n}\n"),
+        ("package main\n\nvar x = (a<-b)\n"),
+    ],
+}
 
 
 @pytest.fixture(scope="module")
@@ -79,10 +193,17 @@ def test_what_does_not_parse_is_refused(engine, language, text):
 @pytest.mark.parametrize(
     "text",
     [
-        "let a = 1; let a ;", "function f(a) { let a ;", "let a; { var a ;", "const f = (a, a) => 1", "const module = 1",
-        "for (let i = 0; i < 3; i++) { var i ;", "try {} catch (e) { let e ;", "let {a, b: c} = x, c ;", "let x = 1\nlet x ;",
+        "let a = 1; let a ;",
+        "function f(a) { let a ;",
+        "let a; { var a ;",
+        "const f = (a, a) => 1",
+        "const module = 1",
+        "for (let i = 0; i < 3; i++) { var i ;",
+        "try {} catch (e) { let e ;",
+        "let {a, b: c} = x, c ;",
+        "let x = 1\nlet x ;",
     ],
-)  # fmt: skip
+)
 def test_a_name_declared_twice_is_certain(text):
     assert early_errors.certain("javascript", text)
 
@@ -90,10 +211,16 @@ def test_a_name_declared_twice_is_certain(text):
 @pytest.mark.parametrize(
     "text",
     [
-        "let a = 1; { let a ; }", "function f(a) { var a ;}", "for (let i = 0;;) {} for (let i = 0;;) {}", "let a = b, c = a;",
-        "let x = `a${y} let x`; let y;", "if (x) { let a = 1; } else { let a = 2; }", "let a = 1; let a", "/let a/; let a;",
+        "let a = 1; { let a ; }",
+        "function f(a) { var a ;}",
+        "for (let i = 0;;) {} for (let i = 0;;) {}",
+        "let a = b, c = a;",
+        "let x = `a${y} let x`; let y;",
+        "if (x) { let a = 1; } else { let a = 2; }",
+        "let a = 1; let a",
+        "/let a/; let a;",
     ],
-)  # fmt: skip
+)
 def test_names_in_scopes_of_their_own_or_that_may_grow_are_not(text):
     assert not early_errors.certain("javascript", text)
 

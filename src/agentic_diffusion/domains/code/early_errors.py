@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 
 _PYTHON = re.compile(r"(?<![\w.])0[oO]")
 _JAVA_LEXEMES = re.compile(
-    r"//[^\n]*|/\*.*?(?:\*/|\Z)" r'|"""(?:\\.|(?!""").)*(?:"""|\Z)|"(?:\\.|[^"\\\n])*(?:"|\Z)' r"|'(?:\\.|[^'\\\n])*(?:'|\Z)"
+    r"//[^\n]*|/\*.*?(?:\*/|\Z)"
+    r'|"""(?:\\.|(?!""").)*(?:"""|\Z)|"(?:\\.|[^"\\\n])*(?:"|\Z)'
+    r"|'(?:\\.|[^'\\\n])*(?:'|\Z)"
     r"|[A-Za-z_$][\w$]*|\d[\w.]*|[^\s\w]",
     re.DOTALL,
 )
@@ -93,7 +95,8 @@ class _Scope:
 def _lexemes(text: str) -> list[str]:
     """The lexemes of a script without comments; a template is its pieces, a regular expression `/`."""
     found: list[str] = []
-    place, templates, depth = 0, [], 0
+    templates: list[int] = []
+    place = depth = 0
     while place < len(text):
         character = text[place]
         if character == "`" or (character == "}" and templates and templates[-1] == depth):
@@ -203,12 +206,11 @@ class _Script:
     def _declared(self, index: int) -> bool:
         """Take in what a declaration at `index` names; False when a name is taken."""
         lexeme, last = self.lexemes[index], self._at(index - 1)
-        if last in (".", "?.") or self._at(index + 1) in (":", "("):
-            if lexeme == "=>" and self._clashing_arrow(index):
-                return False
-            return True
         if lexeme == "=>":
-            return not self._clashing_arrow(index)
+            names = self._arrow_names(index)
+            return len(set(names)) == len(names)
+        if last in (".", "?.") or self._at(index + 1) in (":", "("):
+            return True
         if lexeme in ("let", "const"):
             return all(self._fix(name) for name in self._bound_until(index + 1))
         if lexeme == "var":
@@ -218,10 +220,6 @@ class _Script:
             statement = begins or (last not in set("=(,:[?!&|+") | {"return", "=>", "new", "typeof"})
             return not statement or name == "extends" or self._fix(name)
         return True
-
-    def _clashing_arrow(self, index: int) -> bool:
-        names = self._arrow_names(index)
-        return len(set(names)) < len(names)
 
     def _fix(self, name: str) -> bool:
         scope = self.scopes[-1]
@@ -279,7 +277,19 @@ class _Script:
     def _new_statement(self, index: int) -> bool:
         """Whether a statement begins here without a semicolon before it: two operands in a row."""
         lexeme, last = self.lexemes[index], self.lexemes[index - 1]
-        words = ("typeof", "new", "void", "delete", "instanceof", "as", "function", "class", "extends", "keyof", "readonly")
+        words = (
+            "typeof",
+            "new",
+            "void",
+            "delete",
+            "instanceof",
+            "as",
+            "function",
+            "class",
+            "extends",
+            "keyof",
+            "readonly",
+        )
         if lexeme in ("let", "const", "var", "return", "if", "for", "while", "throw", "switch", "try", "do", "break"):
             return True
         ends = last[:1].isalnum() or last[:1] in ("_", "$", '"', "'") or last in (")", "]", "}")
