@@ -38,6 +38,8 @@ _MAY_CLASH = re.compile(rb"[^\w$ ]")
 """Only what ends a name can complete an early error."""
 _ROUNDS = 64
 """Brackets that a completion closes at most."""
+_SPARE = 4
+"""Closing pieces beyond one for every bracket that is open: quotes, comments, brackets that pieces bring."""
 _LIMITS = llguidance.LLParserLimits(
     max_grammar_size=5_000_000, initial_lexer_fuel=50_000_000, step_lexer_fuel=5_000_000, step_max_items=500_000
 )
@@ -92,6 +94,16 @@ class Constraint:
     def closing(self) -> tuple[list[int], ...]:
         """Pieces that close what is open, the shortest first, as tokens."""
         return tuple(self.encode(piece) for piece in completions(self.language).closing)
+
+    @cached_property
+    def quotes(self) -> tuple[list[int], ...]:
+        """Pieces that close a string or a comment, as tokens."""
+        return tuple(self.encode(piece) for piece in completions(self.language).quotes)
+
+    @cached_property
+    def odd(self) -> list[int]:
+        """A character that only stands in strings and comments, as tokens."""
+        return self.encode("\u00a7")
 
     @cached_property
     def ending(self) -> tuple[list[int], ...]:
@@ -178,7 +190,8 @@ class TextConstraint:
     def _completion(self, matcher: llguidance.LLMatcher, text: bytes, room: int) -> list[int] | None:
         """Close bracket after bracket until the text is whole; None when that fails or takes more than `room`."""
         tail: list[int] = []
-        for _ in range(_ROUNDS):
+        opened = sum(text.count(bracket) for bracket in b"([{") - sum(text.count(bracket) for bracket in b")]}")
+        for _ in range(min(_ROUNDS, max(opened, 0) + _SPARE)):
             if len(tail) <= room and self._is_whole(matcher, text):
                 return tail
             for piece in self._owner.ending:
@@ -187,17 +200,30 @@ class TextConstraint:
                     ahead.try_consume_tokens(piece)
                     if self._is_whole(ahead, grown) and not self._broken(grown):
                         return tail + piece
-            for piece in self._owner.closing:
-                grown = text + self._owner.bytes_of(piece)
-                if matcher.validate_tokens(piece) == len(piece) and not self._broken(grown):
-                    matcher.try_consume_tokens(piece)
-                    tail, text = tail + piece, grown
-                    break
-            else:
+            piece = self._closing(matcher, text)
+            if piece is None or len(tail) + len(piece) > room:
                 return None
-            if len(tail) > room:
-                return None
+            matcher.try_consume_tokens(piece)
+            tail, text = tail + piece, text + self._owner.bytes_of(piece)
         return None
+
+    def _closing(self, matcher: llguidance.LLMatcher, text: bytes) -> list[int] | None:
+        """A piece that closes the string or comment that is open, or else a bracket; None where none fits."""
+        literal = self._in_literal(matcher)
+        for piece in self._owner.quotes if literal else self._owner.closing:
+            if matcher.validate_tokens(piece) < len(piece) or self._broken(text + self._owner.bytes_of(piece)):
+                continue
+            if literal:  # what closes it is also ordinary text of another kind of string
+                ahead = matcher.deep_copy()
+                ahead.try_consume_tokens(piece)
+                if self._in_literal(ahead):
+                    continue
+            return piece
+        return None
+
+    def _in_literal(self, matcher: llguidance.LLMatcher) -> bool:
+        """Whether any character may follow, as in a string or a comment."""
+        return bool(matcher.validate_tokens(self._owner.odd) == len(self._owner.odd))
 
     def _is_whole(self, matcher: llguidance.LLMatcher, text: bytes | None) -> bool:
         """Whether the text and the suffix make a program; `text` None is the committed text."""

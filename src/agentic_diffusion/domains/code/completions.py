@@ -20,7 +20,9 @@ class Completions:
     ending: tuple[str, ...]
     """Pieces after which the program may be whole."""
     closing: tuple[str, ...]
-    """Pieces that close something."""
+    """Pieces that close a bracket, with what must stand before it."""
+    quotes: tuple[str, ...]
+    """Pieces that close a string, a comment, a template or a regular expression."""
 
 
 @cache
@@ -29,13 +31,13 @@ def completions(language: str) -> Completions:
     ending = {"python": _python, "javascript": _ecmascript, "typescript": _ecmascript, "java": _java, "go": _go}
     pieces = ending.get(language, lambda: ())()
     fillers = {"python": _PYTHON, "java": _JAVA, "go": _GO}.get(language, _ECMASCRIPT)
-    literal = {"python": ('"', "'", '"""', "'''", "x}"), "go": ('"', "`", "'"), "java": ('"', "'", '"""', "*/", "\n")}
-    closers = (")", "]", "}", ">")
-    closing = [f"{filler}{bracket}" for filler in ("", *fillers) for bracket in closers]
-    quotes = literal.get(language, ('"', "'", "`", "*/", "\n", "/"))
-    return Completions(tuple(pieces), (*closing, *quotes))
+    closing = [f"{filler}{bracket}" for filler in ("", *fillers) for bracket in ")]}"]
+    if language in ("java", "typescript"):  # last: elsewhere the bracket of a type argument compares
+        closing += [">", "x>", "X>"]
+    return Completions(tuple(pieces), tuple(closing), _QUOTES)
 
 
+_QUOTES = ('"', "'", "`", "*/", "\n", '"""', "'''", "/", 'n"', "n'", 'n"""', "n'''", "n`", '""', "''", "]/", "x/", ")/")
 _PYTHON = (*_OPERANDS[1:], " else 0", " x in x", "x: 0", " 0 else 0", "for x in x", ": pass")
 _ECMASCRIPT = (
     *(
