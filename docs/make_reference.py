@@ -53,6 +53,7 @@ COMMENTS = {
     "uv.lock": "every package with version and hash; torch is not in it",
 }
 FOLDERS = {
+    "adaptation": "the denoiser learns from its own rewarded samples, behind a gate",
     "cli": "the command line, one file a command group",
     "codegen": "from a prompt and its tests to a verified program",
     "diffusion": "the core: mathematics only; knows neither programs nor environments",
@@ -60,13 +61,19 @@ FOLDERS = {
     "diffusion/weights": "what ships: the adapter and its model card",
     "domains": "the data domains; neither knows the other",
     "domains/code": "programs as token sequences",
+    "domains/code/grammars": "what the constraint on generation knows of each language",
     "domains/code/languages": "programming languages, found as plug-ins",
+    "domains/code/languages/workers": "the programs that run candidates inside the sandbox",
+    "domains/trajectories": "states and actions of mazes",
+    "evaluation": "benchmarks whose figures can be trusted",
+    "evaluation/prompts": "the forms in which benchmark rows are put to the model",
     "foundation": "used by all, uses none; no torch",
     "foundation/sandbox": "run untrusted code with limits, one file a tier",
     "foundation/store": "the database of runs, metrics and samples",
     "foundation/store/migrations": "numbered changes of its tables",
     "installer": "from a bare Python to a ready environment; standard library only",
     "packages": "uv, wheels and pip's settings; standard library only",
+    "planning": "plans through mazes, denoised, tracked and rolled out",
     "testing": "tests as data, run and judged in the sandbox",
 }
 
@@ -170,6 +177,8 @@ def _branch(folder: Path, package: Path, indent: str) -> Iterator[str]:
     for path in sorted(folder.iterdir(), key=lambda path: (path.is_dir(), path.name)):
         name = path.relative_to(package).as_posix()
         if path.is_dir() and path.name != "__pycache__":
+            if name not in FOLDERS and not any(path.rglob("*.py")):
+                continue  # sources in other languages: their folder's line stands for all of them
             yield f"{indent}{path.name + '/':<{38 - len(indent)}}{FOLDERS[name]}"
             yield from _branch(path, package, indent + "  ")
         elif path.suffix == ".py" and (comment := first_sentence(path)):

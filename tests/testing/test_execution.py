@@ -230,5 +230,5 @@ def test_pace_is_checked() -> None:
 
 
 def test_other_languages() -> None:
-    with pytest.raises(UsageError, match="There is no extension .rust. among the languages"):
+    with pytest.raises(UsageError, match=r"There is no extension .rust. among the languages"):
         make_suite("assert f(1)", origin="x", language="rust")

@@ -43,7 +43,7 @@ class GenerateSettings:
     max_new_tokens: int = 256
     """Longest candidate, in tokens."""
     constraint: Constraint = "on"
-    """on: every committed token keeps the program parseable, in the languages that have a grammar; off: anything goes."""
+    """on: every committed token keeps the program parseable, where the language has a grammar; off: anything goes."""
 
     def __post_init__(self) -> None:
         """Check every field; raises ConfigError."""
