@@ -14,6 +14,7 @@ from pathlib import Path
 
 from agentic_diffusion.foundation import events
 from agentic_diffusion.foundation.errors import SetupError, UsageError
+from agentic_diffusion.foundation.resources import usable_cpus
 from agentic_diffusion.installer import bring, probe, setup, toolchains
 from agentic_diffusion.installer import manifest as manifests
 from agentic_diffusion.installer import plan as plans
@@ -55,7 +56,9 @@ def test(place: Layout, arguments: list[str]) -> int:
         run = [str(place.python), "-m", "coverage", *words]
         return subprocess.run(run, cwd=place.root, env=environment, check=False).returncode
 
-    tested = coverage("run", "-m", "pytest", f"--junitxml={counted}", *arguments)
+    # The whole suite runs beside itself, a file at a time; a chosen test alone, so that its output and a debugger work.
+    spread = () if arguments else ("-n", str(usable_cpus()), "--dist", "loadfile")
+    tested = coverage("run", "-m", "pytest", f"--junitxml={counted}", *spread, *arguments)
     coverage("combine", "--quiet")
     covered = coverage("report", *(["--fail-under=0"] if arguments else []))
     sys.stdout.write(f"{closing_line(counted)}\n")
