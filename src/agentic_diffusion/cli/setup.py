@@ -45,7 +45,7 @@ def uninstall(*, models: Annotated[bool, Parameter(negative="")] = False) -> int
     Parameters
     ----------
     models
-        Remove the models in the data folder, too.
+        Remove the models and toolchains in the data folder, too.
 
     """
     return commands.run_uninstall(layout.current(), with_models=models)

@@ -106,7 +106,7 @@ def run_setup(
 def uninstall_command(place: Layout, arguments: list[str]) -> int:
     """`agd uninstall`: remove what set-up made."""
     parser = _Parser(prog="agd uninstall", description="Remove what set-up made in this folder.")
-    parser.add_argument("--models", action="store_true", help="the models in the data folder, too")
+    parser.add_argument("--models", action="store_true", help="the models and toolchains in the data folder, too")
     return run_uninstall(place, with_models=parser.parse_args(arguments).models)
 
 

@@ -67,7 +67,7 @@ def set_up(layout: Layout, request: Request) -> Stamp:
 def uninstall(layout: Layout, *, with_models: bool) -> list[str]:
     """Remove what set-up made; returns a line for each thing that was removed."""
     removed = []
-    places = [layout.state] + [home() / "models"] * with_models
+    places = [layout.state] + [home() / "models", home() / "toolchains"] * with_models
     places = [place for place in places if place.is_dir()]
     if not places:
         return []

@@ -274,7 +274,7 @@ class JavaHarness:
             if call.type != "method_invocation":
                 continue
             target, name = call.child_by_field_name("object"), _name(call)
-            if target is None and name not in local and not _ASSERTING.match(name):
+            if target is None and name not in local and not re.match(r"(?:assert\w*|fail)\Z", name):
                 found.add(("", name))
             elif target is not None and target.type == "identifier":
                 owner = trees.text(target)

@@ -1,4 +1,4 @@
-"""The worker for Java, compiled once for every JDK: a jar, and the archives with which its two processes start faster.
+"""The worker for Java, compiled once for every JDK: a jar, and an archive with which its compiler starts faster.
 
 They lie in the data folder, under a name made from the sources and the JDK, and are put there whole.
 """
@@ -35,26 +35,26 @@ _TRAINING = [
         "  return x.stream().map(i -> i * 2).collect(Collectors.toList());\n }\n}\n" + "x" * (number == 2)
     )} for number in range(3)], "nonce": "training", "seconds": 60, "memory_bytes": 256 << 20, "output_bytes": 1000},
 ]  # fmt: skip
-"""What both processes are led through before their archives are written: most classes that they will need."""
+"""What the worker is led through before the archive is written: most classes that it will need."""
 
 
 def command(found: Found) -> tuple[tuple[str, ...], Path]:
     """The command of the worker and the folder it needs to read; compiles the worker at its first use."""
     folder = _ready(found)
-    return _command(found.program, folder, "-XX:SharedArchiveFile=", str(folder)), folder
+    return _command(found.program, folder, "-XX:SharedArchiveFile="), folder
 
 
-def _command(java: Path, folder: Path, flag: str, archives: str) -> tuple[str, ...]:
+def _command(java: Path, folder: Path, flag: str) -> tuple[str, ...]:
     """Server and runner over the shell, which puts the protocol's descriptors in the place of the standard ones."""
     jar = ("-cp", str(folder / "worker.jar"))
     quiet = ("-Xlog:disable", "-Xlog:all=off")
-    server = (str(java), *_SERVER, *quiet, f"{flag}{archives}/server.jsa", *jar, "agd.Server")
-    runner = (str(java), *_RUNNER, *quiet, f"{flag}{archives}/runner.jsa", *jar, "agd.Runner")
+    server = (str(java), *_SERVER, *quiet, f"{flag}{folder}/server.jsa", *jar, "agd.Server")
+    runner = (str(java), *_RUNNER, *quiet, *jar, "agd.Runner")
     return ("/bin/sh", "-c", 'exec "$@" <&3 >&4 3<&- 4>&-', "sh", *server, *runner)
 
 
 def _ready(found: Found) -> Path:
-    """The folder with the jar and the archives."""
+    """The folder with the jar and the archive."""
     digest = hashlib.sha256(f"{found.version} {found.program} {_SERVER} {_RUNNER}".encode())
     files = sorted(SOURCES.rglob("*.java"))
     for path in files:
@@ -73,7 +73,7 @@ def _ready(found: Found) -> Path:
             try:
                 events.say("the worker for Java is compiled once; this takes a few seconds")
                 _compile(found, files, work)
-                # the archives know the jar by its place, so it has to be in its own before they are made
+                # the archive knows the jar by its place, so that has to be there before it is made
                 replace_folder(work / "made", target)
                 _train(found, target)
             finally:
@@ -96,10 +96,10 @@ def _compile(found: Found, files: list[Path], work: Path) -> None:
 
 
 def _train(found: Found, target: Path) -> None:
-    """Write the archives; a JVM that cannot runs without them."""
+    """Write the archive; without it the worker starts, too, only later."""
     asked, answered = target / "asked", target / "answered"
     asked.write_text("".join(f"{json.dumps(line)}\n" for line in _TRAINING), encoding="utf-8")
-    words = _command(found.program, target, "-XX:ArchiveClassesAtExit=", str(target))
+    words = _command(found.program, target, "-XX:ArchiveClassesAtExit=")
     # a shell of its own gives the two descriptors that a sandbox would
     shell = ["/bin/sh", "-c", 'in=$1; out=$2; shift 2; exec "$@" 3<"$in" 4>"$out"', "sh"]
     run(
