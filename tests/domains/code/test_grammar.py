@@ -126,6 +126,7 @@ BAD = {
         "f() = 1\n",
         ("try:\n    pass\nexceptE: pass\n"),
         "return 1\n",
+        "*a\n",
         '"```"\n',
     ],
     "javascript": [
@@ -157,6 +158,8 @@ BAD = {
         ("package main\n\nfunc f() {\n\tx\n\t.y()\n}\n"),
         ("package main\n\nfunc f() {\n\ta, b\n}\n"),
         ("package main\n\nvar x = (a<-b)\n"),
+        ("package main\n\nvar x = a && &&b\n"),
+        ("package main\n\nvar x = (a //*b*/\n)\n"),
     ],
 }
 
@@ -219,6 +222,7 @@ def test_a_name_declared_twice_is_certain(text):
         "if (x) { let a = 1; } else { let a = 2; }",
         "let a = 1; let a",
         "/let a/; let a;",
+        "let a = `\\",
     ],
 )
 def test_names_in_scopes_of_their_own_or_that_may_grow_are_not(text):

@@ -297,6 +297,8 @@ def _java() -> tuple[str, ...]:
         "*/",
         "() {}",
         ".x;",
+        " x.x;",
+        "x.x;",
         "*;",
         "class X {}",
         " class X {}",

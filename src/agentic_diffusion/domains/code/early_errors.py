@@ -29,7 +29,7 @@ _JS_LEXEMES = re.compile(
     re.DOTALL,
 )
 _JS_REGEX = re.compile(r"/(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\n\[])+(?:/[a-z]*|\Z)")
-_JS_TEMPLATE = re.compile(r"(?:\\.|\$(?!\{)|[^`\\$])*(?:`|\$\{|\Z)", re.DOTALL)
+_JS_TEMPLATE = re.compile(r"(?:\\.|\$(?!\{)|[^`\\$])*(?:`|\$\{|\\?\Z)", re.DOTALL)
 _NODE = frozenset({"exports", "require", "module", "__filename", "__dirname"})
 _BLOCKS = frozenset({"if", "while", "for", "switch", "catch", "with"})
 
