@@ -200,11 +200,11 @@ class TextConstraint:
                     ahead.try_consume_tokens(piece)
                     if self._is_whole(ahead, grown) and not self._broken(grown):
                         return tail + piece
-            piece = self._closing(matcher, text)
-            if piece is None or len(tail) + len(piece) > room:
+            closer = self._closing(matcher, text)
+            if closer is None or len(tail) + len(closer) > room:
                 return None
-            matcher.try_consume_tokens(piece)
-            tail, text = tail + piece, text + self._owner.bytes_of(piece)
+            matcher.try_consume_tokens(closer)
+            tail, text = tail + closer, text + self._owner.bytes_of(closer)
         return None
 
     def _closing(self, matcher: llguidance.LLMatcher, text: bytes) -> list[int] | None:

@@ -127,6 +127,8 @@ BAD = {
         ("try:\n    pass\nexceptE: pass\n"),
         "return 1\n",
         "*a\n",
+        "*a = 0\n",
+        "(*a) = 0\n",
         '"```"\n',
     ],
     "javascript": [
