@@ -127,6 +127,7 @@ BAD = {
         ("try:\n    pass\nexceptE: pass\n"),
         "return 1\n",
         "*a\n",
+        "x orf'a'\n",
         "*a = 0\n",
         "(*a) = 0\n",
         '"```"\n',
