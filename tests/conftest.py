@@ -4,11 +4,36 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
+from jaxtyping import config, install_import_hook
 
 # A suite that a shell started in the background inherits an ignored Ctrl-C, and so would the programs that are tested.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+CHECKED = [
+    "schedule",
+    "masked",
+    "attention",
+    "denoiser",
+    "samplers",
+    "reverse",
+    "checkpoint",
+    "gaussian",
+    "gaussian_denoisers",
+    "gaussian_reverse",
+    "gaussian_samplers",
+    "guidance",
+]
+"""Modules of the diffusion core whose tensor shapes are checked in its own tests; elsewhere they are documentation."""
+# Here and not beside those tests: a module that another folder's tests imported first would never be checked.
+install_import_hook([f"agentic_diffusion.diffusion.{name}" for name in CHECKED], "beartype.beartype")
+
+
+@pytest.fixture(autouse=True)
+def _shapes_are_checked_in_the_core(request):
+    config.update("jaxtyping_disable", Path(__file__).parent / "diffusion" not in request.path.parents)
 
 
 @pytest.fixture(scope="session")

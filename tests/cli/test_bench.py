@@ -89,7 +89,7 @@ def test_a_whole_run(capsys, tmp_path, taught_coder):
     assert "left out: bad: its canonical solution fails its tests: ZeroDivisionError" in captured.err
     result = json.loads(Path("first.json").read_text())
     assert [task["answers"][0]["passed"] for task in result["results"]] == [True, False]
-    assert result["command"].startswith("agd ")
+    assert result["command"].split()[0] == "agd"
     assert list(Path().glob("*.journal")) == []
     assert main([*words, "--json", "--compare", "first.json"]) == 0
     (again,) = json.loads(capsys.readouterr().out)

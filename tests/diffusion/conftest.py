@@ -1,4 +1,4 @@
-"""The tensor shapes of the diffusion core are checked at run time here; elsewhere they are documentation."""
+"""Fixtures of the diffusion core's tests; its tensor shapes are checked at run time here (see the conftest above)."""
 
 from __future__ import annotations
 
@@ -6,24 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from jaxtyping import config, install_import_hook
-
-CHECKED = [
-    "schedule",
-    "masked",
-    "attention",
-    "denoiser",
-    "samplers",
-    "reverse",
-    "checkpoint",
-    "gaussian",
-    "gaussian_denoisers",
-    "gaussian_reverse",
-    "gaussian_samplers",
-    "guidance",
-]
-
-install_import_hook([f"agentic_diffusion.diffusion.{name}" for name in CHECKED], "beartype.beartype")
+from jaxtyping import config
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -90,3 +90,9 @@ def test_no_folder_of_the_path_is_changed(tmp_path: Path) -> None:
     path = program(tmp_path / "uv", "pwd")
 
     assert uv.Uv(path=path, version=uv.FLOOR).run([], purpose="look").strip() == str(Path.cwd())
+
+
+def test_an_error_that_uv_broke_into_lines_is_told_whole():
+    said = "error: failed to read from file\n       `/some/where/uv.lock`:\n       Is a directory (os error 21)\n"
+    problem = uv.failure("install the locked packages", said, offline=False)
+    assert "failed to read from file `/some/where/uv.lock`: Is a directory (os error 21)." in str(problem)

@@ -22,6 +22,7 @@ _VERSION_SECONDS = 20
 _NOT_HANDED_OVER = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "UV_PYTHON", "UV_PROJECT_ENVIRONMENT")
 _HINT = re.compile(r"^\s*(?:hint|help|note):", re.IGNORECASE)
 _ERROR = re.compile(r"^(?:error:|\s*×)", re.IGNORECASE)
+_BROKEN = re.compile(r"^ {7}(?!caused by:)\S", re.IGNORECASE)
 _WORDS = re.compile(r"^[\s×╰├│─▶▷>-]*(?:error:|warning:|caused by:|help:|hint:)?\s*", re.IGNORECASE)
 
 
@@ -103,8 +104,18 @@ def failure(purpose: str, stderr: str, *, offline: bool, tool: str = "uv") -> Se
 
 
 def last_words(stderr: str) -> str:
-    """The line that says what went wrong: the first error of uv's, else its last line."""
-    lines = [line for line in stderr.splitlines() if _WORDS.sub("", line).strip() and not _HINT.match(line)]
+    """What went wrong, on one line: the first error of uv's, else its last line.
+
+    Where COLUMNS is set uv breaks an error into several lines, indented under the first.
+    """
+    lines: list[str] = []
+    for line in stderr.splitlines():
+        if not _WORDS.sub("", line).strip() or _HINT.match(line):
+            continue
+        if lines and _ERROR.match(lines[-1]) and _BROKEN.match(line):
+            lines[-1] += f" {line.strip()}"
+        else:
+            lines.append(line)
     errors = [line for line in lines if _ERROR.match(line)]
     chosen = (errors[:1] or lines[-1:] or ["it gave no reason"])[0]
     return _WORDS.sub("", chosen).strip().rstrip(".")
