@@ -9,12 +9,15 @@ import pytest
 
 from agentic_diffusion.domains.code.languages.go import GO
 from agentic_diffusion.foundation.errors import UsageError
-from agentic_diffusion.foundation.sandbox import choose
+from agentic_diffusion.foundation.sandbox import Limits, choose
 from agentic_diffusion.installer import toolchains
 from agentic_diffusion.testing import execution
 from agentic_diffusion.testing.suite import inline_suite, make_suite
 from agentic_diffusion.testing.verdicts import Verdict
 
+LIMITS = Limits(seconds=300)
+PACE = execution.Pace(cpu_seconds=2.0, wall_seconds=120.0)
+"""Processor time ends what does not end: a busy machine must not."""
 HARNESS = GO.harness
 MAIN = """
 func deepCompare(a interface{}, b interface{}, msg string) bool {
@@ -167,8 +170,9 @@ CANDIDATES = {
 def judged() -> dict[str, Verdict]:
     """The verdict on every candidate, all in one batch."""
     suite = inline_suite(["assert(twice(2) == 4)", "twice(-3) == -6", "assertEqual(t, twice(5), 10)"], language="go")
-    pace = execution.Pace(cpu_seconds=1.0, wall_seconds=3.0)
-    return dict(zip(CANDIDATES, execution.judge(suite, list(CANDIDATES.values()), choose(), pace=pace), strict=True))
+    return dict(
+        zip(CANDIDATES, execution.judge(suite, list(CANDIDATES.values()), choose(), LIMITS, pace=PACE), strict=True)
+    )
 
 
 @needs_go
@@ -222,7 +226,7 @@ def test_imports_that_the_tests_of_the_same_file_use_are_allowed() -> None:
     suite = make_suite(MAIN, origin="x", language="go")
     written = RIGHT.replace("main\n", 'main\n\nimport (\n\t"encoding/json"\n\t"reflect"\n)\n', 1)
     empty = written.replace("return 2 * x", 'panic("empty")')
-    right, stub = execution.judge(suite, [written, empty], choose())
+    right, stub = execution.judge(suite, [written, empty], choose(), LIMITS, pace=PACE)
     assert right.ok and right.total == 2, right.message
     assert stub.passed == 0
     assert stub.failure_line == 9
@@ -231,8 +235,8 @@ def test_imports_that_the_tests_of_the_same_file_use_are_allowed() -> None:
 @needs_go
 def test_a_file_of_tests_is_run_and_its_planted_case_fails() -> None:
     suite = make_suite(FILE, origin="x", language="go")
-    assert execution.confirm(suite, RIGHT, choose()).ok
-    [half] = execution.judge(suite, [RIGHT.replace("2 * x", "x")], choose())
+    assert execution.confirm(suite, RIGHT, choose(), LIMITS, pace=PACE).ok
+    [half] = execution.judge(suite, [RIGHT.replace("2 * x", "x")], choose(), LIMITS, pace=PACE)
     assert [outcome.status for outcome in half.outcomes] == ["failed", "passed"]
     assert half.message.startswith("AssertionError: 1: twice(1) = 1")
     planted = HARNESS.planted(FILE, random.Random(3))

@@ -9,12 +9,15 @@ import pytest
 
 from agentic_diffusion.domains.code.languages.java import JAVA
 from agentic_diffusion.foundation.errors import UsageError
-from agentic_diffusion.foundation.sandbox import choose
+from agentic_diffusion.foundation.sandbox import Limits, choose
 from agentic_diffusion.installer import toolchains
 from agentic_diffusion.testing import execution
 from agentic_diffusion.testing.suite import inline_suite, make_suite
 from agentic_diffusion.testing.verdicts import Verdict
 
+LIMITS = Limits(seconds=300)
+PACE = execution.Pace(cpu_seconds=2.0, wall_seconds=120.0)
+"""Processor time ends what does not end: a busy machine must not."""
 HARNESS = JAVA.harness
 MAIN = """
 class Main {
@@ -178,9 +181,10 @@ CANDIDATES = {
 def judged() -> dict[str, Verdict]:
     """The verdict on every candidate, all in one batch."""
     tests = ["assert Solution.twice(2) == 4", "assert twice(-3) == -6", "assertEquals(10, twice(5))"]
-    pace = execution.Pace(cpu_seconds=2.0, wall_seconds=4.0)
     suite = inline_suite(tests, language="java")
-    return dict(zip(CANDIDATES, execution.judge(suite, list(CANDIDATES.values()), choose(), pace=pace), strict=True))
+    return dict(
+        zip(CANDIDATES, execution.judge(suite, list(CANDIDATES.values()), choose(), LIMITS, pace=PACE), strict=True)
+    )
 
 
 @needs_jdk
@@ -237,7 +241,9 @@ def test_what_the_tests_cannot_call_is_told(judged: dict[str, Verdict]) -> None:
 def test_a_main_that_throws_is_run_case_by_case() -> None:
     suite = make_suite(MAIN, origin="x", language="java")
     half = program("if (x < 0) { throw new IllegalStateException(); } return 2 * x;")
-    right, second, empty = execution.judge(suite, [program("return 2 * x;"), half, program("return 1;")], choose())
+    right, second, empty = execution.judge(
+        suite, [program("return 2 * x;"), half, program("return 1;")], choose(), LIMITS, pace=PACE
+    )
     assert right.ok and right.total == 2, right.message
     assert [outcome.status for outcome in second.outcomes] == ["passed", "error"]
     assert second.failure_line == 3
@@ -248,8 +254,8 @@ def test_a_main_that_throws_is_run_case_by_case() -> None:
 @needs_jdk
 def test_a_junit_file_is_run_and_its_planted_case_fails() -> None:
     suite = make_suite(JUNIT, origin="x", language="java")
-    assert execution.confirm(suite, program("return 2 * x;"), choose()).ok
-    [half] = execution.judge(suite, [program("return x;")], choose())
+    assert execution.confirm(suite, program("return 2 * x;"), choose(), LIMITS, pace=PACE).ok
+    [half] = execution.judge(suite, [program("return x;")], choose(), LIMITS, pace=PACE)
     assert [outcome.status for outcome in half.outcomes] == ["failed", "passed"]
     assert "expected 4, but was 2" in half.message
     planted = HARNESS.planted(JUNIT, random.Random(3))
@@ -262,7 +268,7 @@ def test_arrays_and_lists_are_compared_by_what_is_in_them() -> None:
     suite = inline_suite(tests, language="java")
     source = "int[] f() { return new int[] {1, 2}; }\nList<List<Integer>> g() { return List.of(List.of(1)); }\n"
     source = JAVA.with_imports(source)
-    right, wrong = execution.judge(suite, [source, source.replace("{1, 2}", "{1, 3}")], choose())
+    right, wrong = execution.judge(suite, [source, source.replace("{1, 2}", "{1, 3}")], choose(), LIMITS, pace=PACE)
     assert right.ok, right.message
     assert [outcome.status for outcome in wrong.outcomes] == ["failed", "passed"]
     assert "expected [1, 2], but was [1, 3]" in wrong.message

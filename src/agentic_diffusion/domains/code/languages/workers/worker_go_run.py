@@ -24,7 +24,7 @@ TICK = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 LOOK = 0.03
 """Seconds between two looks at what a program has used."""
-STARVED, PATIENCE = 0.05, 3
+STARVED, PATIENCE = 0.01, 3
 """The share of the processor above which a program is at work, and how many times the wall-clock limit it then gets."""
 HEAP_MARGIN = 96 << 20
 EVENT_BYTES = 8_000_000

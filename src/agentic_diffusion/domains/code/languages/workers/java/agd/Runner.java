@@ -22,6 +22,7 @@ import java.util.TimeZone;
 public final class Runner {
     static final String CANDIDATE = "AgdCandidate.java";
     static final String SUITE = "AgdSuite.java";
+    static final String READY = "ready";
     private static final long STACK = 16L << 20;
 
     private Runner() {}
@@ -81,6 +82,8 @@ public final class Runner {
         System.setIn(OutputStreamLess.EMPTY);
         Properties properties = (Properties) System.getProperties().clone();
         Locale locale = Locale.getDefault();
+        reports.println(READY);
+        reports.flush();
         while (true) {
             int count = in.readInt();
             Map<String, byte[]> classes = new HashMap<>();
