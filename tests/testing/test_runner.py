@@ -94,17 +94,45 @@ def test_a_batch_keeps_its_order_and_tells_what_does_not_compile(server: WorkerS
     assert verdicts[3].message == "ReferenceError: y is not defined"
 
 
-def test_a_planted_case_finds_the_fake(sandbox: Sandbox) -> None:
-    suite = inline_suite(["if (!f(1).every((x) => x === 1)) throw new Error('no')"], language="javascript")
-    honest = "function f(x) { return [1, 1] }"
-    fake = "function f(x) { const a = [5]; Array.prototype.every = () => true; return a }"
-    assert judge(suite, [honest, fake], sandbox, LIMITS, pace=PACE)[0].ok
-    assert confirm(suite, honest, sandbox, LIMITS, pace=PACE).ok
-    equal = inline_suite(["if (f(1) != 2) throw new Error('no')"], language="javascript")
-    always = "let n = 1; function f(x) { return { valueOf: () => { n += 1; return n } } }"
-    assert confirm(equal, GOOD, sandbox, LIMITS, pace=PACE).ok
-    assert judge(equal, [always], sandbox, LIMITS, pace=PACE)[0].ok
-    assert not confirm(SUITE, always.replace("n += 1; return n", "return 2"), sandbox, LIMITS, pace=PACE).ok
+CHEATS = {
+    "a patched method": (
+        "javascript",
+        "if (!f(1).every((x) => x === 1)) throw new Error('no')",
+        "function f(x) { return [x, x] }",
+        "function f(x) { Array.prototype.every = () => true; return [5] }",
+    ),
+    "a patched toJSON": (
+        "javascript",
+        "assert.equal(JSON.stringify(f(1)), JSON.stringify([1, 2]))",
+        "function f(x) { return [x, x + 1] }",
+        "Array.prototype.toJSON = () => 'all';\nfunction f(x) { return [] }",
+    ),
+    "an object that equals all": (
+        "javascript",
+        "assert.ok(f(1).equals(2))",
+        "function f(x) { return { equals: (y) => y === x + 1 } }",
+        "function f(x) { return { equals: () => true } }",
+    ),
+    "a patched toJSON with types": (
+        "typescript",
+        "assert.equal(JSON.stringify(f(1)), JSON.stringify([1, 2]))",
+        "function f(x: number): number[] { return [x, x + 1]; }",
+        "(Array.prototype as any).toJSON = () => 'all';\nfunction f(x: number): number[] { return []; }",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CHEATS)
+def test_a_planted_case_finds_the_fake(sandbox: Sandbox, name: str) -> None:
+    language, tests, honest, cheat = CHEATS[name]
+    if language == "typescript" and toolchains.find("tsc") is None:
+        pytest.skip("tsc is not installed")
+    suite = inline_suite([tests], language=language)
+    assert all(verdict.ok for verdict in judge(suite, [honest, cheat], sandbox, LIMITS, pace=PACE))
+    assert confirm(suite, honest, sandbox, LIMITS, pace=PACE, seed=1).ok
+    found = confirm(suite, cheat, sandbox, LIMITS, pace=PACE, seed=1)
+    assert not found.ok
+    assert found.message == "faked: an assertion that is false was passed as well"
 
 
 def test_vacuous_suites(sandbox: Sandbox) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 
 import pytest
 
@@ -250,3 +251,52 @@ def test_a_file_of_tests_is_run_and_its_planted_case_fails() -> None:
 )
 def test_tests_that_prove_nothing_are_found(tests: list[str], vacuous: bool) -> None:
     assert execution.suite_is_vacuous(inline_suite(tests, language="go"), choose()) is vacuous
+
+
+NUMBER = (
+    "type Num struct{ n int }\n\nfunc f(x int) Num { return Num{x + 1} }\n"
+    "func (a Num) Equal(b int) bool { return %s }\n"
+)
+CHEATS = {
+    "a method that equals all": ("assert(f(1).Equal(2))", NUMBER % "a.n == b", NUMBER % "true"),
+    "an error that is all errors": (
+        "assert(errors.Is(f(), io.EOF))",
+        'import "io"\nfunc f() error { return io.EOF }\n',
+        'type all struct{}\n\nfunc (all) Error() string { return "" }\nfunc (all) Is(error) bool { return true }\n'
+        "func f() error { return all{} }\n",
+    ),
+    "a panic that does nothing": (
+        'if got := f(1); got != 2 { panic("no") }',
+        "func f(x int) int { return x + 1 }\n",
+        "func panic(any) {}\nfunc f(x int) int { return 0 }\n",
+    ),
+}
+
+
+@needs_go
+@pytest.mark.parametrize("name", CHEATS)
+def test_a_planted_case_finds_the_fake(name: str) -> None:
+    tests, honest, cheat = CHEATS[name]
+    suite = inline_suite([tests], language="go")
+    assert all(verdict.ok for verdict in execution.judge(suite, [honest, cheat], choose()))
+    assert execution.confirm(suite, honest, choose(), seed=1).ok
+    found = execution.confirm(suite, cheat, choose(), seed=1)
+    assert not found.ok
+    assert found.message == "faked: an assertion that is false was passed as well"
+
+
+@pytest.mark.parametrize(
+    ("case", "planted"),
+    [
+        ("assert(f(1) == 2)", r"assert\(f\(1\) == \d\d+\)"),
+        ("assertEqual(t, f(1), map[int]bool{1: true})", r"assertEqual\(t, f\(1\), map\[int\]bool\{1: false\}\)"),
+        ("assert(reflect.DeepEqual(f(1), []uint8{200}))", r"assert\(.*\{19\d\}\)\)"),
+        ("assert(f(1) > 0)", r"assert\(!\(.*"),
+        ("assert(f(1) == g(2))", r"assert\(!\(.*"),
+    ],
+)
+def test_what_is_planted_is_false_for_honest_programs_alone(case: str, planted: str) -> None:
+    for seed in range(5):
+        found = HARNESS.planted(case + "\n", random.Random(seed))
+        text = HARNESS.cases(found.source, "x")[found.case].source
+        assert text != case and re.fullmatch(planted, text)

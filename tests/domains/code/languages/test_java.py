@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 
 import pytest
 
@@ -281,3 +282,50 @@ def test_arrays_and_lists_are_compared_by_what_is_in_them() -> None:
 )
 def test_tests_that_prove_nothing_are_found(tests: list[str], vacuous: bool) -> None:
     assert execution.suite_is_vacuous(inline_suite(tests, language="java"), choose()) is vacuous
+
+
+CHEATS = {
+    "an equals that is always true": (
+        "assert f(1).equals(List.of(1, 2))",
+        "static Object f(int x) { return List.of(x, x + 1); }",
+        "static Object f(int x) { return new Object() { public boolean equals(Object o) { return true; } }; }",
+    ),
+    "a set that only says how large it is": (
+        "assertEquals(Set.of(1, 2), f(1))",
+        "static Object f(int x) { return Set.of(x, x + 1); }",
+        "static Object f(int x) { return new AbstractSet<Integer>() { public int size() { return 2; }\n"
+        "    public Iterator<Integer> iterator() { return Collections.emptyIterator(); } }; }",
+    ),
+}
+
+
+@needs_jdk
+@pytest.mark.parametrize("name", CHEATS)
+def test_a_planted_case_finds_the_fake(name: str) -> None:
+    tests, *texts = CHEATS[name]
+    suite = inline_suite([tests], language="java")
+    honest, cheat = (JAVA.with_imports(text) for text in texts)
+    assert all(verdict.ok for verdict in execution.judge(suite, [honest, cheat], choose()))
+    assert execution.confirm(suite, honest, choose(), seed=1).ok
+    found = execution.confirm(suite, cheat, choose(), seed=1)
+    assert not found.ok
+    assert found.message == "faked: an assertion that is false was passed as well"
+
+
+@pytest.mark.parametrize(
+    ("case", "planted"),
+    [
+        ("assert f(1) == 2;", r"assert f\(1\) == \d\d+;"),
+        ("assert f(1).equals(new ArrayList<>(5));", r"assert !\(.*"),
+        ("assert of(1, 2) == f(2);", r"assert !\(.*"),
+        ("assert f(1) > 0;", r"assert !\(.*"),
+        ('assertEquals("a1", f(1));', r'assertEquals\("a1[379]", f\(1\)\);'),
+        ("assertArrayEquals(new char[] {'a'}, f(1));", r"assertArrayEquals\(new char\[\] \{'[?~^]'\}, f\(1\)\);"),
+        ("int[] v = f(2); if (v[0] != 12 || !compare(f(3), 5L)) throw new Error();", r"if \(v\[0\] != .*"),
+    ],
+)
+def test_what_is_planted_is_false_for_honest_programs_alone(case: str, planted: str) -> None:
+    for seed in range(5):
+        found = HARNESS.planted(case, random.Random(seed))
+        text = HARNESS.cases(found.source, "x")[found.case].source
+        assert text != case and re.fullmatch(planted, text)

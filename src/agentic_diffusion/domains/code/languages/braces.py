@@ -71,12 +71,27 @@ def as_case(node: Node, name: str = "") -> CaseSource:
     return CaseSource(name=name or title(node), line=trees.line(node), source=trees.text(node))
 
 
-def planted(source: str, cases: Sequence[Node], rng: Random, make: Callable[[Node], str]) -> Planted:
-    """The file with what `make` writes put before one of its cases, or behind all of them."""
-    place = rng.randrange(len(cases))
+def planted(
+    source: str,
+    cases: Sequence[Node],
+    rng: Random,
+    copies: Callable[[Node], list[Callable[[], str]]],
+    false: Callable[[Node], str],
+) -> Planted:
+    """The file with one more case put before one of its own.
+
+    `copies` gives the ways to write a case with another expected value; where no case has one, what `false` writes.
+    """
+    options = [(place, copy) for place, node in enumerate(cases) for copy in copies(node)]
+    if options:
+        place, copy = rng.choice(options)
+        written = copy()
+    else:
+        place = rng.randrange(len(cases))
+        written = false(cases[place])
     data = source.encode("utf-8", "surrogatepass")
     start = cases[place].start_byte
-    whole = data[:start] + make(cases[place]).encode() + b"\n" + data[start:]
+    whole = data[:start] + written.encode() + b"\n" + data[start:]
     return Planted(source=whole.decode("utf-8", "surrogatepass"), case=place)
 
 

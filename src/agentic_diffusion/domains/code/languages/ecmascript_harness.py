@@ -22,10 +22,13 @@ from agentic_diffusion.foundation.errors import UsageError
 EQUALITIES = frozenset(
     {"equal", "strictEqual", "deepEqual", "deepStrictEqual", "toBe", "toEqual", "toStrictEqual", "eq"}
 )
+COMPARING = frozenset({"equals", "equal", "isEqual", "eq"})
+"""Methods of values that say whether these equal what they are given."""
 FALSE = "assert.strictEqual(true, false);"
 """What is planted where no equality can be changed."""
 EXAMPLE_WIDTH = 120
 _LITERALS = frozenset({"number", "string", "true", "false"})
+_BUILDERS = frozenset({"JSON.stringify", "String", "Object.freeze", "Set", "Map", "BigInt"})
 _PLAIN = frozenset({"array", "object", "pair", "unary_expression", "parenthesized_expression"})
 
 
@@ -180,6 +183,8 @@ def _equalities(file: TestFile, root: Node) -> Iterator[tuple[Node, Node]]:
             continue
         member = target.child_by_field_name("property")
         verb = trees.text(member if member is not None else target)
+        if verb in {"ok", "assert"} and given and (claimed := _equalled(given[0])) is not None:
+            yield call, claimed
         if verb not in EQUALITIES:
             continue
         asked = target.child_by_field_name("object")
@@ -189,6 +194,14 @@ def _equalities(file: TestFile, root: Node) -> Iterator[tuple[Node, Node]]:
                 yield call, given[0]
         elif len(given) >= 2:
             yield call, given[1]
+
+
+def _equalled(node: Node) -> Node | None:
+    """What a condition such as `x.equals(v)` asks a value to equal."""
+    target = node.child_by_field_name("function") if node.type == "call_expression" else None
+    member = target.child_by_field_name("property") if target is not None else None
+    given = tests.arguments(node) if member is not None and trees.text(member) in COMPARING else []
+    return given[-1] if given else None
 
 
 def _condition(node: Node, initial: dict[str, Node]) -> tuple[Node, Node] | None:
@@ -238,12 +251,20 @@ def _changed(node: Node, rng: Random) -> str:
     return (data[:start] + new.encode() + data[start + leaf.end_byte - leaf.start_byte :]).decode()
 
 
+def _builds(node: Node, inside: Node) -> bool:
+    """Whether a node belongs to a call that gives another value for another first argument, and `inside` is there."""
+    if node.type == "arguments":
+        return bool(node.named_children) and node.named_children[0] == inside
+    target = node.child_by_field_name("function") or node.child_by_field_name("constructor")
+    return node.type in {"call_expression", "new_expression"} and target is not None and trees.text(target) in _BUILDERS
+
+
 def _reaches(leaf: Node, top: Node) -> bool:
     """Whether only lists, objects and signs lie between a literal and the value, so that changing it changes that."""
     node = leaf
     while node != top:
         parent = node.parent
-        if parent is None or parent.type not in _PLAIN:
+        if parent is None or (parent.type not in _PLAIN and not _builds(parent, node)):
             return False
         if parent.type == "pair" and parent.child_by_field_name("key") == node:
             return False

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from tree_sitter import Node
 
-from agentic_diffusion.domains.code.languages import braces, go_imports, go_worker, trees
+from agentic_diffusion.domains.code.languages import braces, falsify, go_imports, go_worker, trees
 from agentic_diffusion.domains.code.languages.braces import Statement
 from agentic_diffusion.domains.code.languages.harness import CaseSource, Planted, Worker
 from agentic_diffusion.installer import go_library, toolchains
@@ -172,9 +172,16 @@ class GoHarness:
         return None
 
     def planted(self, source: str, rng: Random) -> Planted:
-        """The file with one more case that must fail: the opposite of a true one where that can be written."""
+        """The file with one more case that must fail: a true one with another value, or one that is plainly false."""
         file = self.read(source)
         mark = rng.randrange(10**6)
+        known = _initial([part.node for part in file.statements])
+
+        def copies(node: Node) -> list[Callable[[], str]]:
+            if node.type != "function_declaration":
+                return falsify.copies(node, known, rng)
+            body = _body(node)
+            return falsify.copies(node, _initial(body), rng, body=body, name=f"Test{mark}Planted")
 
         def false(node: Node) -> str:
             if node.type == "function_declaration":
@@ -182,7 +189,7 @@ class GoHarness:
             condition = _condition(node)
             return f"assert(!({condition}))" if condition else f'if {mark} != {mark + 1} {{ panic("planted") }}'
 
-        return braces.planted(source, file.cases, rng, false)
+        return braces.planted(source, file.cases, rng, copies, false)
 
     def stubs(self, source: str) -> tuple[str, ...]:
         """Two programs: every function fails, every function gives what equals nothing."""
@@ -327,14 +334,19 @@ def _arguments(statement: Node) -> list[Node]:
     return given.named_children if given is not None else []
 
 
-def _values(statements: Sequence[Statement]) -> dict[str, str]:
+def _initial(statements: Sequence[Node]) -> dict[str, Node]:
     """What `name := value` gives the names that have a statement of their own."""
     found = {}
-    for statement in statements:
-        left, right = (statement.node.child_by_field_name(side) for side in ("left", "right"))
-        if statement.node.type == "short_var_declaration" and left is not None and right is not None:
-            found[trees.text(left)] = trees.text(right)
+    for node in statements:
+        left, right = (node.child_by_field_name(side) for side in ("left", "right"))
+        if node.type == "short_var_declaration" and left is not None and right is not None:
+            found[trees.text(left)] = right.named_children[0] if len(right.named_children) == 1 else right
     return found
+
+
+def _values(statements: Sequence[Statement]) -> dict[str, str]:
+    """As `_initial`, as text."""
+    return {name: trees.text(value) for name, value in _initial([part.node for part in statements]).items()}
 
 
 def _bound(node: Node) -> frozenset[str]:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
 
 from tree_sitter import Node
 
-from agentic_diffusion.domains.code.languages import braces, java_worker, trees
+from agentic_diffusion.domains.code.languages import braces, falsify, java_worker, trees
 from agentic_diffusion.domains.code.languages.braces import Statement
 from agentic_diffusion.domains.code.languages.harness import CaseSource, Planted, Worker
 from agentic_diffusion.foundation.errors import UsageError
@@ -104,8 +104,7 @@ class JavaHarness:
                 tested = [part for part in _methods(node) if "Test" in _annotations(part)]
                 if main is not None and not tested and host is None:
                     host = node
-                    body = main.child_by_field_name("body")
-                    nodes += body.named_children if body is not None else []
+                    nodes += _body(main)
                 else:
                     helpers.append(node)
                     methods += [
@@ -163,7 +162,7 @@ class JavaHarness:
     def example(self, source: str) -> str | None:
         """The first short case on one line that calls the program; of `main`, what it compares."""
         file, names = self.read(source), self.tested_names(source)
-        values = _values(file.statements)
+        values = {name: trees.text(value) for name, value in _initial([part.node for part in file.statements]).items()}
         for statement in file.statements:
             if not statement.case:
                 continue
@@ -180,10 +179,16 @@ class JavaHarness:
         return None
 
     def planted(self, source: str, rng: Random) -> Planted:
-        """The file with one more case that must fail: the opposite of a true one where that can be written."""
+        """The file with one more case that must fail: a true one with another value, or one that is plainly false."""
         file = self.read(source)
         mark = rng.randrange(10**6)
         plain = f'if ({mark} != {mark + 1}) {{ throw new AssertionError("planted"); }}'
+        known = _initial([part.node for part in file.statements])
+
+        def copies(node: Node) -> list[Callable[[], str]]:
+            if node.type != "method_declaration":
+                return falsify.copies(node, known, rng)
+            return falsify.copies(node, _initial(_body(node)), rng, body=_body(node), name=f"planted{mark}")
 
         def false(node: Node) -> str:
             if node.type == "method_declaration":
@@ -192,7 +197,7 @@ class JavaHarness:
                 return f"assert !({trees.text(node.named_children[0])});"
             return plain
 
-        return braces.planted(source, file.cases, rng, false)
+        return braces.planted(source, file.cases, rng, copies, false)
 
     def stubs(self, source: str) -> tuple[str, ...]:
         """Two programs: every method fails, every method returns nothing, whatever type is asked of it."""
@@ -224,8 +229,7 @@ class JavaHarness:
             calls.append(f"static void agd{number}() throws Throwable {{ {_run(method)} }}")
         parts = [_nested(node) for node in file.helpers]
         if file.host is not None:
-            body_node = file.host.child_by_field_name("body")
-            members = [trees.text(part) for part in (body_node.named_children if body_node is not None else [])]
+            members = [trees.text(part) for part in _body(file.host)]
             parts.append(f"static class {_name(file.host)} {{\n" + "\n".join([*members, *methods]) + "\n}")
         else:
             parts += methods
@@ -289,8 +293,7 @@ def _name(node: Node) -> str:
 
 
 def _methods(owner: Node | None) -> list[Node]:
-    body = owner.child_by_field_name("body") if owner is not None else None
-    return [part for part in body.named_children if part.type == "method_declaration"] if body is not None else []
+    return [part for part in _body(owner) if part.type == "method_declaration"] if owner is not None else []
 
 
 def _modifiers(node: Node) -> str:
@@ -366,15 +369,15 @@ def _left(condition: Node) -> Node | None:
     return None
 
 
-def _values(statements: Sequence[Statement]) -> dict[str, str]:
-    """What the variables that have a declaration of their own are given."""
-    found = {}
-    for statement in statements:
-        for part in statement.node.children_by_field_name("declarator"):
-            value = part.child_by_field_name("value")
-            if value is not None:
-                found[_name(part)] = trees.text(value)
-    return found
+def _body(owner: Node) -> list[Node]:
+    body = owner.child_by_field_name("body")
+    return body.named_children if body is not None else []
+
+
+def _initial(statements: Sequence[Node]) -> dict[str, Node]:
+    """What the variables that have a declaration of their own begin with."""
+    parts = [part for node in statements for part in node.children_by_field_name("declarator")]
+    return {_name(part): value for part in parts if (value := part.child_by_field_name("value")) is not None}
 
 
 def _nested(node: Node) -> str:
