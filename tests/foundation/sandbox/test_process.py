@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from pathlib import Path
 
 import pytest
 
 from agentic_diffusion.foundation.errors import ConfigError, SandboxError
+from agentic_diffusion.foundation.sandbox import process, warden
 from agentic_diffusion.foundation.sandbox.base import Limits, Sandbox
 from agentic_diffusion.foundation.sandbox.bubblewrap import Bubblewrap
 from agentic_diffusion.foundation.sandbox.unsafe import Unsafe
@@ -139,3 +142,35 @@ def test_a_bubblewrap_that_does_not_work(tmp_path: Path) -> None:
     program.chmod(0o755)
     with pytest.raises(SandboxError, match="bubblewrap ended before the program started: bwrap: No permissions"):
         Bubblewrap(program).run(python("pass"))
+
+
+SLEEPERS = (
+    "import os, time\n"
+    "if os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0: os.write(4, b'ready\\n')\n"
+    "time.sleep(600)\n"
+)
+"""A program, its child and its grandchild, the last two in a session of their own."""
+
+
+def test_a_helper_that_gets_no_processor_for_a_while_still_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "GRACE", 0.2)
+    running = Unsafe().start(python(SLEEPERS))
+    assert running.receive(60) == b"ready"
+    family = warden.descendants(running.warden.pid)
+    running.warden.send_signal(signal.SIGSTOP)
+    threading.Timer(0.8, running.warden.send_signal, [signal.SIGCONT]).start()
+    assert running.close().killed_by is None
+    assert len(family) == 3 and not any(Path(f"/proc/{number}").exists() for number in family)
+
+
+def test_nothing_survives_a_helper_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "GRACE", 0.05)
+    monkeypatch.setattr(process, "PATIENCE", 0.1)
+    running = Unsafe().start(python(SLEEPERS))
+    assert running.receive(60) == b"ready"
+    family = warden.descendants(running.warden.pid)
+    running.warden.send_signal(signal.SIGSTOP)
+    with pytest.raises(SandboxError, match="helper process ended without a report"):
+        running.close()
+    # what was killed while its parent stood still is taken away by the machine's first process
+    assert len(family) == 3 and all(warden.is_dead(number) for number in family)

@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import Any
 
 from agentic_diffusion.foundation.errors import SandboxError
+from agentic_diffusion.foundation.sandbox import warden
 from agentic_diffusion.foundation.sandbox.base import REPLY_FD, REQUEST_FD, Completed, Limits
 
 PACKAGE_ROOT = Path(__file__).resolve().parents[3]
@@ -38,7 +39,9 @@ warden.main(*map(int, sys.argv[2:5]))
 """
 HIGH = 64
 GRACE = 5.0
-"""Seconds that the warden has for killing and cleaning after it was told to stop."""
+"""Seconds of its own processor time that the warden has for killing and cleaning after it was told to stop."""
+PATIENCE = 120.0
+"""Seconds in which a busy machine must have given it that time; one that sleeps for ever is ended after them."""
 LAST_WORD = 1.0
 """Seconds in which a program that closed its pipes is expected to have ended."""
 LINE_LIMIT = 64 * 1024 * 1024
@@ -278,7 +281,7 @@ class Running:
             while not self.released and self._watching("result") and time.monotonic() < end:
                 self._turn(end - time.monotonic())
             self._stop("")
-            self.completed = self._finish(time.monotonic() + GRACE)
+            self.completed = self._finish(time.monotonic())
         return self.completed
 
     def __enter__(self) -> Running:
@@ -295,7 +298,7 @@ class Running:
         """Feed and read the program until it has ended by itself or by a limit."""
         try:
             if self.completed is None:
-                self.completed = self._finish(self.started + self.limits.seconds + GRACE)
+                self.completed = self._finish(self.started + self.limits.seconds)
         except BaseException:
             self._abandon()
             raise
@@ -310,13 +313,20 @@ class Running:
         raise self.failure
 
     def _report(self, end: float) -> Completed:
+        """What the warden says once all pipes are closed; from `end` on it has GRACE and PATIENCE left."""
         if not self.outgoing:
             self._close_writer()
+        spent: float | None = None
         while any(key.data != "write" for key in self.selector.get_map().values()):
-            if time.monotonic() > end:
-                self._abandon()
-                break
-            self._turn(min(0.5, max(0.0, end - time.monotonic())))
+            late = time.monotonic() - end
+            if late > 0:
+                # wall-clock time alone says nothing: a warden that gets no processor is not at fault
+                now = warden.processor_seconds(self.warden.pid)
+                spent = now if spent is None else spent
+                if late > PATIENCE or now - spent > GRACE:
+                    self._abandon()
+                    break
+            self._turn(0.5 if late > 0 else min(0.5, -late))
             if not self.outgoing:
                 self._close_writer()
         self._release()
@@ -351,6 +361,8 @@ class Running:
         try:
             self.warden.wait(GRACE)
         except subprocess.TimeoutExpired:
+            # while it lives it inherits all orphans, so its descendants are still to be found
+            warden.kill_descendants(self.warden.pid)
             self.warden.kill()
         self._release()
 

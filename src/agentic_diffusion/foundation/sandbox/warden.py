@@ -25,6 +25,8 @@ from agentic_diffusion.foundation.sandbox import kernel
 
 POLL = 0.02
 """Seconds between two looks at memory, processes and disk."""
+KILL_ROUNDS = 500
+"""How often the descendants of a warden that does not answer are looked for."""
 HIGH = 64
 """Descriptors that the program must not see are moved above this number."""
 PID_RESERVE = 6
@@ -281,6 +283,33 @@ def descendants(root: int) -> list[int]:
         found += children
         waiting += children
     return found
+
+
+def kill_descendants(root: int) -> None:
+    """Kill all below a process that may not do so itself; returns when what is left is dead or cannot be killed."""
+    for _ in range(KILL_ROUNDS):
+        alive = [process for process in descendants(root) if not is_dead(process)]
+        if not alive:
+            return
+        for process in alive:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(process, signal.SIGKILL)
+        time.sleep(0.01)
+
+
+def is_dead(process: int) -> bool:
+    """Whether a process has gone or only waits for its parent."""
+    text = _text(f"/proc/{process}/stat")
+    return text is None or text.rpartition(")")[2].split()[0] in "ZX"
+
+
+def processor_seconds(process: int) -> float:
+    """Seconds of processor time that a process has used; 0.0 when it has gone."""
+    text = _text(f"/proc/{process}/stat")
+    if text is None:
+        return 0.0
+    user, system = text.rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def _children(process: int) -> list[int]:
