@@ -1,8 +1,8 @@
 """From evidence to a remasking plan: which part of a failed candidate stays, and from where it is denoised again.
 
-A parse error or a traceback names a line; where neither does (a wrong answer without an exception in the candidate) the
-model's own doubt decides: the line that holds the token committed with the least confidence. Everything from the start
-of that line on goes back to [MASK]: what follows it was written in its light.
+A parse, compile or type error or a stack trace names a line; where none does (a wrong answer without an exception in the
+candidate) the model's own doubt decides: the line that holds the token committed with the least confidence. Everything
+from the start of that line on goes back to [MASK]: what follows it was written in its light.
 """
 
 from __future__ import annotations
@@ -14,6 +14,23 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from agentic_diffusion.domains.code.tokenizer import CodeTokenizer
+    from agentic_diffusion.testing.verdicts import Verdict
+
+
+def evidence_of(verdict: Verdict | None, *, parses: bool) -> str:
+    """What tells that a candidate is wrong: a parse, compile or type error, a stack trace, or a failed assertion."""
+    if not parses:
+        return "parse error"
+    bad = [item for item in verdict.outcomes if item.status != "passed"] if verdict is not None else []
+    if not bad:
+        return "no evidence"
+    # the line of a verdict is the first one that an outcome names
+    first = next((item for item in bad if item.line is not None), bad[0])
+    if first.error_type == "SyntaxError" and first.message.startswith("SyntaxError: line "):
+        return "compile error"
+    if "(type error in line " in first.message:
+        return "type error"
+    return "failed assertion" if first.status == "failed" else "stack trace"
 
 
 @dataclass(frozen=True)
