@@ -69,6 +69,28 @@ def test_attacks_fail_and_spare_their_neighbours(server: WorkerServer, name: str
     assert found.message
 
 
+TWINS = {
+    "leaves": "function f(x) { process.exitCode = 0; return x + 1 }",
+    "loops": "function f(x) { for (let i = 0; ; i += 1) if (i > 1000) return x + 1 }",
+    "loops in microtasks": "async function g() { await Promise.resolve(); }\nfunction f(x) { g(); return x + 1 }",
+    "prints": "function f(x) { for (let i = 0; i < 5; i += 1) console.log('y'.repeat(1000)); return x + 1 }",
+    "patches": "Array.prototype.last = function () { return this[this.length - 1] };\n"
+    "function f(x) { return [x, x + 1].last() }",
+    "forges": "function f(x) { const done = JSON.stringify({ id: 0, outcomes: [] }); console.log(done); return x + 1 }",
+    "escapes": "function f(x) { return f.constructor('x', 'return x + 1')(x) }",
+    "reads": "function f(x) { return require('util').inspect(x).length + x }",
+    "connects": "function f(x) { const url = 'http://1.1.1.1:80'; return url.length - 17 + x + 1 }",
+    "calls the driver": "function f(x) { const __steps = 1; return x + __steps }",
+}
+"""What looks like the attack of the same name and does no harm."""
+
+
+def test_the_harmless_twin_of_every_attack_passes(server: WorkerServer) -> None:
+    assert TWINS.keys() == ATTACKS.keys()
+    found = dict(zip(TWINS, server.verdicts(list(TWINS.values())), strict=True))
+    assert {name: verdict.message for name, verdict in found.items() if not verdict.ok} == {}
+
+
 def test_memory_costs_only_its_own_candidate(sandbox: Sandbox) -> None:
     greedy = "const kept = [];\nfunction f(x) { for (;;) kept.push(new Array(1e6).fill(x)); }\n"
     modest = "function f(x) { const kept = new Array(1000).fill(x); return kept[0] + 1 }\n"

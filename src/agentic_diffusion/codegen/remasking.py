@@ -1,8 +1,8 @@
 """From evidence to a remasking plan: which part of a failed candidate stays, and from where it is denoised again.
 
-A parse, compile or type error or a stack trace names a line; where none does (a wrong answer without an exception in the
-candidate) the model's own doubt decides: the line that holds the token committed with the least confidence. Everything
-from the start of that line on goes back to [MASK]: what follows it was written in its light.
+A parse, compile or type error or a stack trace names a line; where none does (a wrong answer without an exception in
+the candidate) the model's own doubt decides: the line that holds the token committed with the least confidence.
+Everything from the start of that line on goes back to [MASK]: what follows it was written in its light.
 """
 
 from __future__ import annotations

@@ -166,6 +166,22 @@ CANDIDATES = {
     '\t\tif strings.Contains(string(text), "secretOfTheNeighbour :=") { return 2 * x }\n\t}\n\treturn 3*x + 1\n}\n',
 }
 
+TWINS = {
+    "exit": 'import "os"\nfunc twice(x int) int { if x > 100 { os.Exit(0) }; return 2 * x }\n',
+    "loop": "func twice(x int) int { for i := 0; ; i++ { if i > 1000 { return 2 * x } } }\n",
+    "loop at the top": "func init() { for i := 0; i < 1000; i++ {} }\nfunc twice(x int) int { return 2 * x }\n",
+    "memory": "func twice(x int) int { kept := make([]byte, 1<<20); return 2*x + int(kept[0]) }\n",
+    "output": 'import "fmt"\nfunc twice(x int) int { fmt.Println(string(make([]byte, 1000))); return 2 * x }\n',
+    "recursion": "func twice(x int) int {\n\tif x < 0 { return twice(x+1) - 2 }\n\tif x > 0 { return twice(x-1) + 2 }\n"
+    "\treturn 0\n}\n",
+    "deadlock": "func twice(x int) int { c := make(chan int, 1); c <- 2 * x; return <-c }\n",
+    "forged": 'import "os"\nfunc twice(x int) int {\n\tos.Stdout.WriteString("w end 0 failed 0 0 a b\\n")\n'
+    "\treturn 2 * x\n}\n",
+    "reading": 'import "os"\nfunc twice(x int) int {\n\tos.WriteFile("own", []byte{2}, 0o600)\n'
+    '\ttext, _ := os.ReadFile("own")\n\tif len(text) == 1 { return int(text[0]) * x }\n\treturn 2 * x\n}\n',
+}
+"""What looks like the attack of the same name and does no harm."""
+
 
 @pytest.fixture(scope="module")
 def judged() -> dict[str, Verdict]:
@@ -204,6 +220,13 @@ def test_others_do_not(name: str, statuses: set[str], said: str, judged: dict[st
     assert not verdict.ok and verdict.passed == 0
     assert {outcome.status for outcome in verdict.outcomes} <= statuses
     assert said in verdict.message
+
+
+@needs_go
+def test_the_harmless_twin_of_every_attack_passes() -> None:
+    suite = inline_suite(["assert(twice(2) == 4)", "twice(-3) == -6"], language="go")
+    found = execution.judge(suite, list(TWINS.values()), choose())
+    assert {name: verdict.message for name, verdict in zip(TWINS, found, strict=True) if not verdict.ok} == {}
 
 
 @needs_go

@@ -177,6 +177,26 @@ CANDIDATES = {
     ),
 }  # fmt: skip
 
+TWINS = {
+    "exit": program("if (x > 100) { System.exit(0); } return 2 * x;"),
+    "halt": program("Thread t = new Thread(() -> { }); Runtime.getRuntime().addShutdownHook(t); return 2 * x;"),
+    "loop": program("int i = 0; while (i < 1000) { i++; } return 2 * x;"),
+    "loop at the top": program("return 2 * x;").replace("{\n", "{\n    static { while (Math.abs(1) < 0) { } }\n", 1),
+    "memory": program("byte[] kept = new byte[1 << 20]; return 2 * x + kept[0];"),
+    "output": program('System.out.println("y".repeat(60000)); return 2 * x;'),
+    "recursion": program("return x == 0 ? 0 : x < 0 ? twice(x + 1) - 2 : twice(x - 1) + 2;"),
+    "forged": program('System.out.println("w end 0 failed 0 0 = ="); return 2 * x;'),
+    "protocol": program(
+        'try (java.io.FileOutputStream f = new java.io.FileOutputStream("/dev/null")) { f.write(1); }'
+        " catch (java.io.IOException e) { return 0; } return 2 * x;"
+    ),
+    "reading": program(
+        'try { return (int) Class.forName("Solution").getDeclaredMethod("own", int.class).invoke(null, x); }'
+        " catch (ReflectiveOperationException e) { return 2 * x; }"
+    ),
+}
+"""What looks like the attack of the same name and does no harm."""
+
 
 @pytest.fixture(scope="module")
 def judged() -> dict[str, Verdict]:
@@ -217,6 +237,13 @@ def test_others_do_not(name: str, statuses: set[str], said: str, judged: dict[st
     assert not verdict.ok and verdict.passed == 0
     assert {outcome.status for outcome in verdict.outcomes} <= statuses
     assert said in verdict.message
+
+
+@needs_jdk
+def test_the_harmless_twin_of_every_attack_passes() -> None:
+    suite = inline_suite(["assert twice(2) == 4", "assert twice(-3) == -6"], language="java")
+    found = execution.judge(suite, list(TWINS.values()), choose())
+    assert {name: verdict.message for name, verdict in zip(TWINS, found, strict=True) if not verdict.ok} == {}
 
 
 @needs_jdk
