@@ -139,8 +139,21 @@ def _from_npm(entry: ToolchainEntry, work: Path, _fetch_wheel: FetchWheel) -> No
     if f"sha512-{digest}" != package.integrity:
         raise _foreign(archive.name, f"integrity sha512-{digest[:16]}...")
     with tarfile.open(archive) as packed:
-        packed.extractall(work / "unpacked", filter="data")
+        _unpack(packed, work / "unpacked")
     archive.unlink()
+
+
+def _unpack(packed: tarfile.TarFile, folder: Path) -> None:
+    """Plain files only, and only below the folder: `extractall` can be told so from Python 3.11.4 on."""
+    inside = folder.resolve()
+    for member in packed:
+        place = (inside / member.name).resolve()
+        content = packed.extractfile(member) if member.isfile() and place.is_relative_to(inside) else None
+        if content is not None:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with content, place.open("wb") as out:
+                shutil.copyfileobj(content, out)
+            place.chmod(0o755 if member.mode & 0o111 else 0o644)
 
 
 def _from_debian(entry: ToolchainEntry, work: Path, _fetch_wheel: FetchWheel) -> None:
