@@ -320,7 +320,8 @@ CHEATS = {
     "a set that only says how large it is": (
         "assertEquals(Set.of(1, 2), f(1))",
         "static Object f(int x) { return Set.of(x, x + 1); }",
-        "static Object f(int x) { return new AbstractSet<Integer>() { public int size() { return 2; }\n"
+        "static Object f(int x) { return new java.util.AbstractSet<Integer>() {\n"
+        "    public int size() { return 2; }\n"
         "    public Iterator<Integer> iterator() { return Collections.emptyIterator(); } }; }",
     ),
 }
