@@ -35,6 +35,7 @@ def ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "python").symlink_to(PYTHON)
     (folder / "agd").write_text(COMMAND)
     monkeypatch.setenv("AGD_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("AGD_BWRAP", raising=False)  # the tests' own start may have set it
     model = tmp_path / "home" / "models" / "x"
     model.mkdir(parents=True)
     (model / "checksums.json").touch()

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+
+from agentic_diffusion.packages import pip_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "agentic_diffusion/"
@@ -27,7 +30,10 @@ def uv() -> str:
 @pytest.fixture(scope="module")
 def wheel(uv: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
-    subprocess.run([uv, "build", "--wheel", "--quiet", "--out-dir", str(folder), str(ROOT)], check=True)
+    # uv reads no configuration of pip's; where packages can be had is handed over as set-up does
+    environment = os.environ | pip_settings.read(sys.executable).transport(os.environ)
+    command = [uv, "build", "--wheel", "--quiet", "--out-dir", str(folder), str(ROOT)]
+    subprocess.run(command, check=True, env=environment)
     return next(folder.glob("*.whl"))
 
 

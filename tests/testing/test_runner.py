@@ -54,7 +54,7 @@ ATTACKS = {
         "error",
     ),
     "reads": ("function f(x) { require('fs').readdirSync('.'); return x + 1 }", "error"),
-    "connects": ("function f(x) { require('net').connect(80, '1.1.1.1'); return x + 1 }", "error"),
+    "connects": ("function f(x) { require('net').connect(80, '127.0.0.1'); return x + 1 }", "error"),
     "calls the driver": ("function f(x) { __step('x'); __step = 1; return x }", "failed"),
 }
 
@@ -79,7 +79,7 @@ TWINS = {
     "forges": "function f(x) { const done = JSON.stringify({ id: 0, outcomes: [] }); console.log(done); return x + 1 }",
     "escapes": "function f(x) { return f.constructor('x', 'return x + 1')(x) }",
     "reads": "function f(x) { return require('util').inspect(x).length + x }",
-    "connects": "function f(x) { const url = 'http://1.1.1.1:80'; return url.length - 17 + x + 1 }",
+    "connects": "function f(x) { const url = 'http://127.0.0.1:80'; return url.length - 19 + x + 1 }",
     "calls the driver": "function f(x) { const __steps = 1; return x + __steps }",
 }
 """What looks like the attack of the same name and does no harm."""

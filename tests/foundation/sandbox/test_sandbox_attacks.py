@@ -142,7 +142,7 @@ def test_endless_fork_bomb_ends_and_leaves_nobody(sandbox: Sandbox) -> None:
         limits=limits,
         env={"AGD_INSIDE_A_SANDBOX": "yes"},
     )
-    assert done.killed_by in {"time", "processes"}
+    assert done.killed_by in {"time", "processes", "memory"}  # whichever limit so many processes meet first
     assert commands_with(marker) == []
 
 
