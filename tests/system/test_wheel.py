@@ -19,6 +19,11 @@ PACKAGE = "agentic_diffusion/"
 pytestmark = pytest.mark.system
 
 
+def _reaching() -> dict[str, str]:
+    """uv reads no configuration of pip's: where packages can be had is handed over, as set-up does."""
+    return os.environ | pip_settings.read(sys.executable).transport(os.environ)
+
+
 @pytest.fixture(scope="module")
 def uv() -> str:
     found = shutil.which("uv")
@@ -30,10 +35,8 @@ def uv() -> str:
 @pytest.fixture(scope="module")
 def wheel(uv: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
-    # uv reads no configuration of pip's; where packages can be had is handed over as set-up does
-    environment = os.environ | pip_settings.read(sys.executable).transport(os.environ)
     command = [uv, "build", "--wheel", "--quiet", "--out-dir", str(folder), str(ROOT)]
-    subprocess.run(command, check=True, env=environment)
+    subprocess.run(command, check=True, env=_reaching())
     return next(folder.glob("*.whl"))
 
 
@@ -50,7 +53,7 @@ def test_the_wheel_is_smaller_than_what_one_release_may_ship(wheel: Path) -> Non
 
 
 def test_uv_tool_install_gives_a_working_command(uv: str, wheel: Path, tmp_path: Path) -> None:
-    environment = os.environ | {"UV_TOOL_DIR": str(tmp_path / "tools"), "UV_TOOL_BIN_DIR": str(tmp_path / "bin")}
+    environment = _reaching() | {"UV_TOOL_DIR": str(tmp_path / "tools"), "UV_TOOL_BIN_DIR": str(tmp_path / "bin")}
     environment.pop("PYTHONPATH", None)
     subprocess.run([uv, "tool", "install", "--quiet", str(wheel)], check=True, env=environment, cwd=tmp_path)
     agd = tmp_path / "bin" / "agd"
