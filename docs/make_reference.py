@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import argparse
 import ast
-import contextlib
 import io
-import os
 import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
+
+from rich.console import Console
 
 from agentic_diffusion.cli import app as shell
 from agentic_diffusion.foundation import errors, settings
@@ -152,13 +152,12 @@ def command_names() -> Iterator[tuple[str, ...]]:
 def help_page(words: tuple[str, ...]) -> str:
     """What `agd WORDS --help` prints, at a fixed width."""
     shown = io.StringIO()
-    before = os.environ.get("COLUMNS")
-    os.environ["COLUMNS"] = "100"
+    # A console of its own: the one that the command line keeps has the width of whoever asked for help first.
+    shell.app.console = Console(file=shown, width=100)
     try:
-        with contextlib.redirect_stdout(shown):
-            code = shell.main([*words, "--help"])
+        code = shell.main([*words, "--help"])
     finally:
-        os.environ.pop("COLUMNS") if before is None else os.environ.update(COLUMNS=before)
+        shell.app.console = None
     if code != 0:
         raise SystemExit(f"agd {' '.join(words)} --help ended with {code}")
     return "\n".join(line.rstrip() for line in shown.getvalue().strip("\n").splitlines()) + "\n"
