@@ -64,7 +64,7 @@ def test_coverage_measures_the_package_alone_and_stays_out_of_the_sandbox(tmp_pa
 
     coverage("run", settings, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "/dev/null", "test_judging.py")
     coverage("combine", settings, "--quiet")
-    coverage("json", settings, "--quiet", "-o", "report.json")
+    coverage("json", settings, "--quiet", "--fail-under=0", "-o", "report.json")  # one small test covers little
 
     files = json.loads((tmp_path / "report.json").read_text())["files"]
     assert all("agentic_diffusion" in Path(name).parts for name in files)
