@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from agentic_diffusion.evaluation import passk
 from agentic_diffusion.foundation.resources import atomic_write, cpu_features, usable_cpus
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -48,10 +49,5 @@ def write_result(path: Path | None, name: str, rows: list[dict[str, Any]], **mor
 
 def wilson(successes: int, trials: int) -> tuple[float, float]:
     """The 95 % interval of a share (Wilson 1927)."""
-    if trials == 0:
-        return 0.0, 1.0
-    z = 1.959964
-    share, scale = successes / trials, 1 + z * z / trials
-    middle = (share + z * z / (2 * trials)) / scale
-    half = z * ((share * (1 - share) + z * z / (4 * trials)) / trials) ** 0.5 / scale
-    return middle - half, middle + half
+    found = passk.wilson(successes, trials)
+    return found.low, found.high

@@ -17,6 +17,7 @@ x_0 is the estimate at t, x_0(last) the one before it. `gaussian_reverse` has th
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -145,8 +146,8 @@ class GaussianSampler(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Tempered:
-    """What the samplers' settings share."""
+class _WeightedSampler(ABC):
+    """A sampler whose step is a weighted mean and noise; a kind of it says the weights."""
 
     temperature: float = 1.0
     """Factor of all noise: that of the start and that of the steps. Below 1 samples are likelier and less diverse."""
@@ -159,15 +160,9 @@ class _Tempered:
                 hint="Use a temperature between 0 and 1.",
             )
 
-
-@dataclass(frozen=True, kw_only=True)
-class GaussianAncestralSampler(_Tempered):
-    """`ancestral_weights` as a sampler."""
-
-    @property
-    def is_random(self) -> bool:
-        """Always."""
-        return True
+    @abstractmethod
+    def weights(self, point: PathPoint, *, s: float, schedule: NoiseSchedule) -> StepWeights:
+        """Those of one step from `point` to s."""
 
     def step(
         self,
@@ -179,13 +174,27 @@ class GaussianAncestralSampler(_Tempered):
         noise: Tensor,
         guidance: Sequence[Guidance] = (),
     ) -> PathPoint:
-        """One ancestral step."""
-        weights = ancestral_weights(s=s, t=point.t, schedule=schedule)
+        """One step; see `GaussianSampler.step`."""
+        weights = self.weights(point, s=s, schedule=schedule)
         return take_step(point, x_0, weights, s=s, noise=noise, temperature=self.temperature, guidance=guidance)
 
 
 @dataclass(frozen=True, kw_only=True)
-class DDIMSampler(_Tempered):
+class GaussianAncestralSampler(_WeightedSampler):
+    """`ancestral_weights` as a sampler."""
+
+    @property
+    def is_random(self) -> bool:
+        """Always."""
+        return True
+
+    def weights(self, point: PathPoint, *, s: float, schedule: NoiseSchedule) -> StepWeights:
+        """Those of one step."""
+        return ancestral_weights(s=s, t=point.t, schedule=schedule)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DDIMSampler(_WeightedSampler):
     """`ddim_weights` as a sampler."""
 
     eta: float = 0.0
@@ -202,23 +211,13 @@ class DDIMSampler(_Tempered):
         """True when `eta` is above 0."""
         return self.eta > 0
 
-    def step(
-        self,
-        point: PathPoint,
-        x_0: Tensor,
-        *,
-        s: float,
-        schedule: NoiseSchedule,
-        noise: Tensor,
-        guidance: Sequence[Guidance] = (),
-    ) -> PathPoint:
-        """One DDIM step."""
-        weights = ddim_weights(s=s, t=point.t, schedule=schedule, eta=self.eta)
-        return take_step(point, x_0, weights, s=s, noise=noise, temperature=self.temperature, guidance=guidance)
+    def weights(self, point: PathPoint, *, s: float, schedule: NoiseSchedule) -> StepWeights:
+        """Those of one step."""
+        return ddim_weights(s=s, t=point.t, schedule=schedule, eta=self.eta)
 
 
 @dataclass(frozen=True, kw_only=True)
-class DPMSolverSampler(_Tempered):
+class DPMSolverSampler(_WeightedSampler):
     """`dpm_weights` as a sampler: the choice for few steps without noise."""
 
     @property
@@ -226,19 +225,9 @@ class DPMSolverSampler(_Tempered):
         """Never."""
         return False
 
-    def step(
-        self,
-        point: PathPoint,
-        x_0: Tensor,
-        *,
-        s: float,
-        schedule: NoiseSchedule,
-        noise: Tensor,
-        guidance: Sequence[Guidance] = (),
-    ) -> PathPoint:
-        """One step of DPM-Solver++(2M)."""
-        weights = dpm_weights(s=s, t=point.t, last=point.estimated_at, schedule=schedule)
-        return take_step(point, x_0, weights, s=s, noise=noise, temperature=self.temperature, guidance=guidance)
+    def weights(self, point: PathPoint, *, s: float, schedule: NoiseSchedule) -> StepWeights:
+        """Those of one step."""
+        return dpm_weights(s=s, t=point.t, last=point.estimated_at, schedule=schedule)
 
 
 def _coefficients(t: float, schedule: NoiseSchedule) -> tuple[float, float]:

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from agentic_diffusion.foundation import events
 from agentic_diffusion.foundation.errors import SetupError
-from agentic_diffusion.foundation.resources import recover_folder, replace_folder
-from agentic_diffusion.installer import fetch, locking, toolchains
+from agentic_diffusion.installer import toolchains
+from agentic_diffusion.installer.made_once import made_once
 from agentic_diffusion.installer.programs import run
 from agentic_diffusion.installer.toolchains import Found
 
@@ -43,21 +43,12 @@ def library(found: Found) -> Path:
     if own.is_dir():
         return own
     target = toolchains.folder_of("go-compiled") / found.version
-    work = target.parent / ".work"
-    with (
-        locking.exclusive(target.parent / ".lock", "compiling Go's standard library"),
-        fetch.disk_errors(f"write to {target.parent}"),
-    ):
-        recover_folder(target)
-        if not target.is_dir():
-            shutil.rmtree(work, ignore_errors=True)  # left by one that was killed
-            work.mkdir()
-            try:
-                compile_into(found.root, work / FOLDER)
-                replace_folder(work / FOLDER, target)
-            finally:
-                shutil.rmtree(work, ignore_errors=True)
-    return target
+
+    def make(work: Path) -> Path:
+        compile_into(found.root, work / FOLDER)
+        return work / FOLDER
+
+    return made_once(target, "compiling Go's standard library", make)
 
 
 def compile_into(root: Path, target: Path) -> None:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from tree_sitter import Node
 
-from agentic_diffusion.domains.code.syntax import Syntax, functions, syntax, text, variables, walk
+from agentic_diffusion.domains.code.languages.trees import text, walk
+from agentic_diffusion.domains.code.syntax import Syntax, functions, syntax, variables
 
 _EMPTY = frozenset({"pass_statement", "...", "ellipsis"})
 _OUTER = frozenset({"global_statement", "nonlocal_statement"})

@@ -16,7 +16,8 @@ import lizard  # type: ignore[import-untyped]
 from tree_sitter import Node
 
 from agentic_diffusion.domains.code.findings import Issue, issues
-from agentic_diffusion.domains.code.syntax import Syntax, functions, leaves, syntax, text, walk
+from agentic_diffusion.domains.code.languages.trees import text, walk
+from agentic_diffusion.domains.code.syntax import Syntax, functions, leaves, syntax
 
 GRAM = 20
 """k: lexemes that are hashed together."""

@@ -19,7 +19,8 @@ from hashlib import blake2b
 
 from tree_sitter import Node
 
-from agentic_diffusion.domains.code.syntax import Syntax, leaves, syntax, text, variables
+from agentic_diffusion.domains.code.languages.trees import text
+from agentic_diffusion.domains.code.syntax import Syntax, leaves, syntax, variables
 
 KEYWORD_WEIGHT = 5.0
 """How much more a keyword counts (Ren et al. 2020, section 3.2)."""

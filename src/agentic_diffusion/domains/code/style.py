@@ -17,8 +17,9 @@ from pathlib import Path
 from tree_sitter import Node
 
 from agentic_diffusion.domains.code.files import program_files, read_program
+from agentic_diffusion.domains.code.languages.trees import text, walk
 from agentic_diffusion.domains.code.metrics import is_documented
-from agentic_diffusion.domains.code.syntax import Syntax, functions, syntax, text, variables, walk
+from agentic_diffusion.domains.code.syntax import Syntax, functions, syntax, variables
 from agentic_diffusion.foundation.errors import UsageError
 
 TRAITS = (

@@ -18,6 +18,7 @@ import tree_sitter_typescript
 from tree_sitter import Language as Grammar
 from tree_sitter import Node, Parser
 
+from agentic_diffusion.domains.code.languages.trees import text, walk
 from agentic_diffusion.foundation.errors import UsageError
 
 
@@ -195,20 +196,6 @@ def syntax(language: str) -> Syntax:
             f"Programs in {language} cannot be measured.", hint=f"those in {', '.join(sorted(SYNTAXES))} can be."
         )
     return SYNTAXES[language]
-
-
-def text(node: Node) -> str:
-    """The text of a node."""
-    return (node.text or b"").decode("utf-8", "replace")
-
-
-def walk(node: Node) -> Iterator[Node]:
-    """A node and all below it, in the order of the text."""
-    waiting = [node]
-    while waiting:
-        place = waiting.pop()
-        yield place
-        waiting += reversed(place.children)
 
 
 def leaves(root: Node, table: Syntax) -> list[Node]:

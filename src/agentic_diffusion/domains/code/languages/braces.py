@@ -8,23 +8,19 @@ Lines count from 1.
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 
 from tree_sitter import Node
 
-from agentic_diffusion.domains.code.languages import trees
+from agentic_diffusion.domains.code.languages import answers, trees
 from agentic_diffusion.domains.code.languages.harness import CaseSource, Planted
 from agentic_diffusion.domains.code.languages.language import Language
 from agentic_diffusion.foundation.errors import UsageError
 
 NAME_WIDTH = 80
 EXAMPLE_WIDTH = 120
-_FENCE = re.compile(
-    r"^[ \t]*(?:```|~~~)[ \t]*([\w+-]*)[^\n]*\n(.*?)(?:^[ \t]*(?:```|~~~)|\Z)", re.DOTALL | re.MULTILINE
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,42 +117,21 @@ def clash(names: set[str]) -> UsageError:
 
 def extract(language: Language, text: str, opens: re.Pattern[str], defines: Callable[[str], bool]) -> str:
     """The program inside a model's answer (`Language.extract`); `opens` matches a line that code begins with."""
-    blocks = _FENCE.findall(text)
-    named = [body for label, body in blocks if label.lower() in language.fences]
-    others = [body for label, body in blocks if not label]
-    for body in (*named, *others):
-        program = _without_prose(language, textwrap.dedent(body), opens)
-        if language.parse_error(program) is None and defines(program):
-            return program
-    body = (named or others or [text])[0]
-    return _without_prose(language, textwrap.dedent(body), opens)
+    return answers.extract(
+        language,
+        text,
+        opens=opens.match,
+        is_code=lambda line: opens.match(line) or line[:1] in "})]@",
+        defines=defines,
+    )
 
 
-def _without_prose(language: Language, text: str, opens: re.Pattern[str]) -> str:
-    """Cut prose before the first and behind the last line of code."""
-    lines = text.splitlines()
-    first = next((index for index, line in enumerate(lines) if opens.match(line)), None)
-    if first is None:
-        return _ended(text)
-    if language.parse_error("\n".join(lines)) is not None:
-        lines = lines[first:]
-    while (problem := language.parse_error("\n".join(lines))) is not None:
-        head = _head_of(lines, min(problem.line, len(lines)))
-        if head == 0 or opens.match(lines[head]) or lines[head][:1] in "})]@":
-            return _ended("\n".join(lines))  # broken code, not prose: left as it is
-        lines = lines[:head]
-    return _ended("\n".join(lines))
-
-
-def _ended(text: str) -> str:
-    """One newline at the end, no blank lines around; "" stays ""."""
-    text = text.strip("\n").rstrip()
-    return text + "\n" if text.strip() else ""
-
-
-def _head_of(lines: list[str], number: int) -> int:
-    """Index of the unindented line to which line `number` (from 1) belongs."""
-    index = number - 1
-    while index > 0 and (not lines[index].strip() or lines[index][0].isspace()):
-        index -= 1
-    return index
+def with_lines_behind(source: str, clause: Node | None, lines: Sequence[str]) -> str:
+    """A program with further lines (imports) behind its package clause, or at its beginning where it has none."""
+    if not lines:
+        return source
+    if clause is None:
+        return "\n".join(lines) + "\n\n" + source
+    data = source.encode("utf-8", "surrogatepass")
+    head, rest = data[: clause.end_byte].decode(), data[clause.end_byte :].decode("utf-8", "surrogatepass")
+    return f"{head}\n\n" + "\n".join(lines) + rest

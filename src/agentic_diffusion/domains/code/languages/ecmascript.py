@@ -7,19 +7,12 @@ Lines count from 1.
 from __future__ import annotations
 
 import re
-import textwrap
-from functools import cached_property
 from typing import Literal
 
-from tree_sitter import Language as Grammar
 from tree_sitter import Node
 
-from agentic_diffusion.domains.code.languages import trees
-from agentic_diffusion.domains.code.languages.language import ParseProblem
+from agentic_diffusion.domains.code.languages import answers, trees
 
-_FENCE = re.compile(
-    r"^[ \t]*(?:```|~~~)[ \t]*([\w+-]*)[^\n]*\n(.*?)(?:^[ \t]*(?:```|~~~)|\Z)", re.DOTALL | re.MULTILINE
-)
 _CODE_START = re.compile(
     r"(?:/\*|//|['\"]use strict|(?:export|import|const|let|var|class|abstract|enum|interface|async|function|declare|@\w"
     r"|module\.exports|exports\.)\b|type \w+\s*[=<])"
@@ -46,40 +39,25 @@ DEFINITIONS = FUNCTIONS | {
 FUNCTION_VALUES = frozenset({"arrow_function", "function_expression", "generator_function", "class"})
 
 
-class EcmaScript:
+class EcmaScript(trees.TreeLanguage):
     """What JavaScript and TypeScript have in common behind the protocol `Language`."""
 
     name: str
     title: str
     fences: tuple[str, ...]
+    words = _WORDS
     body_ends: Literal["dedent", "brace", "fence"] = "brace"
-
-    @cached_property
-    def grammar(self) -> Grammar:
-        """The grammar of tree-sitter."""
-        raise NotImplementedError
-
-    def tree(self, source: str) -> Node:
-        """The root of the tree of a program."""
-        return trees.parse(source, self.grammar)
-
-    def parse_error(self, source: str) -> ParseProblem | None:
-        """The first reason why `source` is no valid program, by its tree (never by running it)."""
-        if len(source) > trees.SIZE_LIMIT:
-            return ParseProblem(line=1, column=1, message=f"the program is longer than {trees.SIZE_LIMIT} characters")
-        return trees.problem(self.tree(source), source, _WORDS)
 
     def extract(self, text: str) -> str:
         """The program inside a model's answer; see `Language.extract`."""
-        blocks = _FENCE.findall(text)
-        named = [body for label, body in blocks if label.lower() in self.fences]
-        others = [body for label, body in blocks if not label]
-        for body in (*named, *others):
-            program = self._without_prose(textwrap.dedent(body))
-            if self.parse_error(program) is None and self._defines(program):
-                return program
-        body = (named or others or [text])[0]
-        return self._without_prose(textwrap.dedent(body))
+        return answers.extract(
+            self,
+            text,
+            opens=_CODE_START.match,
+            is_code=lambda line: _CODE_START.match(line) or _STATEMENT.match(line),
+            defines=lambda program: any(is_definition(node) for node in self.tree(program).children),
+            trimmed=self._without_examples,
+        )
 
     def with_imports(self, source: str) -> str:
         """Add a `require` for the few modules that are there and are used unbound; see `Language`."""
@@ -114,24 +92,6 @@ class EcmaScript:
     def opening(self, name: str) -> str:
         """`function name(`."""
         return f"function {name}("
-
-    def _defines(self, source: str) -> bool:
-        return any(is_definition(node) for node in self.tree(source).children)
-
-    def _without_prose(self, text: str) -> str:
-        """Cut prose before the first and after the last statement, then examples after the last definition."""
-        lines = text.splitlines()
-        first = next((index for index, line in enumerate(lines) if _CODE_START.match(line)), None)
-        if first is None:
-            return _ended(text)
-        if self.parse_error("\n".join(lines)) is not None:
-            lines = lines[first:]
-        while (problem := self.parse_error("\n".join(lines))) is not None:
-            head = _head_of(lines, min(problem.line, len(lines)))
-            if head == 0 or _CODE_START.match(lines[head]) or _STATEMENT.match(lines[head]):
-                return _ended("\n".join(lines))  # broken code, not prose: left as it is
-            lines = lines[:head]
-        return _ended(self._without_examples("\n".join(lines)))
 
     def _without_examples(self, source: str) -> str:
         """Leave out what follows the last definition, but for exports and values that a definition reads."""
@@ -243,29 +203,9 @@ def _head(node: Node) -> str | None:
     """The head of the function that a statement defines."""
     if node.type in FUNCTIONS or node.type == "function_signature":
         body = node.child_by_field_name("body")
-        return _between(node, body).rstrip("; ")
+        return trees.head(node, body).rstrip("; ")
     for item in declarators(node):
         value = item.child_by_field_name("value")
         if value is not None and value.type in FUNCTION_VALUES - {"class"}:
-            return _between(node, value.child_by_field_name("body"))
+            return trees.head(node, value.child_by_field_name("body"))
     return None
-
-
-def _between(node: Node, body: Node | None) -> str:
-    whole = node.text or b""
-    head = whole if body is None else whole[: body.start_byte - node.start_byte]
-    return " ".join(head.decode("utf-8", "replace").split())
-
-
-def _ended(text: str) -> str:
-    """One newline at the end, no blank lines around; "" stays ""."""
-    text = text.strip("\n").rstrip()
-    return text + "\n" if text.strip() else ""
-
-
-def _head_of(lines: list[str], number: int) -> int:
-    """Index of the unindented line to which line `number` (from 1) belongs."""
-    index = number - 1
-    while index > 0 and (not lines[index].strip() or lines[index][0].isspace()):
-        index -= 1
-    return index

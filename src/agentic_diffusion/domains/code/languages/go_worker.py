@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 from pathlib import Path
 
-from agentic_diffusion.foundation.resources import recover_folder, replace_folder
-from agentic_diffusion.installer import fetch, locking, toolchains
+from agentic_diffusion.installer import toolchains
+from agentic_diffusion.installer.made_once import made_once
 from agentic_diffusion.installer.programs import run
 from agentic_diffusion.installer.toolchains import Found
 
@@ -33,23 +32,11 @@ def shared(found: Found, library: Path) -> Path:
     target = toolchains.folder_of("go-worker") / digest.hexdigest()[:16]
     if target.is_dir():
         return target
-    work = target.parent / ".work"
-    with (
-        locking.exclusive(target.parent / ".lock", "compiling the worker for Go"),
-        fetch.disk_errors(f"write to {target.parent}"),
-    ):
-        recover_folder(target)
-        if not target.is_dir():
-            shutil.rmtree(work, ignore_errors=True)  # left by one that was killed
-            try:
-                _compile(found, library, work)
-                replace_folder(work / "made", target)
-            finally:
-                shutil.rmtree(work, ignore_errors=True)
-    return target
+    return made_once(target, "compiling the worker for Go", lambda work: _compile(found, library, work))
 
 
-def _compile(found: Found, library: Path, work: Path) -> None:
+def _compile(found: Found, library: Path, work: Path) -> Path:
+    """The folder with the compiled packages, in the work folder."""
     made, configuration = work / "made", work / "importcfg"
     made.mkdir(parents=True)
     known = {path.relative_to(library).with_suffix("").as_posix(): path for path in library.rglob("*.a")}
@@ -61,3 +48,4 @@ def _compile(found: Found, library: Path, work: Path) -> None:
              str(SOURCES), "-o", str(known[name]), str(SOURCES / file)],
             purpose="compile the worker for Go", tool="go", env={"PATH": os.defpath},
         )  # fmt: skip
+    return made

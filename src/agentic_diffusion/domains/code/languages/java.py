@@ -11,12 +11,9 @@ from functools import cached_property
 from typing import Literal
 
 import tree_sitter_java
-from tree_sitter import Language as Grammar
-from tree_sitter import Node
 
 from agentic_diffusion.domains.code.languages import braces, trees
 from agentic_diffusion.domains.code.languages.java_harness import JavaHarness
-from agentic_diffusion.domains.code.languages.language import ParseProblem
 
 _OPENS = re.compile(
     r"(?:package |import |public\b|private\b|protected\b|static\b|final\b|abstract\b|class |interface |enum |record "
@@ -51,7 +48,7 @@ _HOMES = {
 """Classes that programs use as if they were there, and the packages they come from."""
 
 
-class Java:
+class Java(trees.TreeLanguage):
     """The language Java."""
 
     name = "java"
@@ -61,27 +58,14 @@ class Java:
     candidate_file = "Solution.java"
     command = ("java",)
     tools: tuple[str, ...] = ("jdk",)
+    pointer = staticmethod(tree_sitter_java.language)
+    words = _WORDS
     body_ends: Literal["dedent", "brace"] = "brace"
-
-    @cached_property
-    def grammar(self) -> Grammar:
-        """The grammar of tree-sitter."""
-        return Grammar(tree_sitter_java.language())
 
     @cached_property
     def harness(self) -> JavaHarness:
         """Its tests."""
         return JavaHarness(self)
-
-    def tree(self, source: str) -> Node:
-        """The root of the tree of a program."""
-        return trees.parse(source, self.grammar)
-
-    def parse_error(self, source: str) -> ParseProblem | None:
-        """The first reason why `source` is no valid program, by its tree (never by running it)."""
-        if len(source) > trees.SIZE_LIMIT:
-            return ParseProblem(line=1, column=1, message=f"the program is longer than {trees.SIZE_LIMIT} characters")
-        return trees.problem(self.tree(source), source, _WORDS)
 
     def extract(self, text: str) -> str:
         """The program inside a model's answer; see `Language.extract`."""
@@ -108,22 +92,15 @@ class Java:
             for name in sorted((used & _HOMES.keys()) - bound, key=lambda name: (_HOMES[name], name))
             if _HOMES[name] not in wild
         ]
-        if not lines:
-            return source
         clause = next((node for node in root.children if node.type == "package_declaration"), None)
-        if clause is None:
-            return "\n".join(lines) + "\n\n" + source
-        data = source.encode("utf-8", "surrogatepass")
-        head, rest = data[: clause.end_byte].decode(), data[clause.end_byte :].decode("utf-8", "surrogatepass")
-        return f"{head}\n\n" + "\n".join(lines) + rest
+        return braces.with_lines_behind(source, clause, lines)
 
     def signature(self, text: str) -> str | None:
         """The head of the first method of a program, or the `name(arguments)` that words speak of."""
         for node in trees.walk(self.tree(text)):
             body = node.child_by_field_name("body")
             if node.type == "method_declaration" and body is not None:
-                head = (node.text or b"")[: body.start_byte - node.start_byte]
-                return " ".join(head.decode("utf-8", "replace").split())
+                return trees.head(node, body)
         modified = r"(?:(?:public|private|protected|static|final)\s+)+[\w<>\[\], ?]+?\s+[A-Za-z_]\w*\s*\([^\n{;]*\)"
         written = re.search(rf"^[ \t]*({modified})\s*\{{?[ \t]*$", text, re.MULTILINE)
         if written:

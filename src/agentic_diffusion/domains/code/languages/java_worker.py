@@ -8,13 +8,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import zipfile
 from pathlib import Path
 
 from agentic_diffusion.foundation import events
-from agentic_diffusion.foundation.resources import recover_folder, replace_folder
-from agentic_diffusion.installer import fetch, locking, toolchains
+from agentic_diffusion.installer import toolchains
+from agentic_diffusion.installer.made_once import made_once
 from agentic_diffusion.installer.programs import run
 from agentic_diffusion.installer.toolchains import Found
 
@@ -62,26 +61,17 @@ def _ready(found: Found) -> Path:
     target = toolchains.folder_of("java-worker") / digest.hexdigest()[:16]
     if (target / "worker.jar").is_file():
         return target
-    work = target.parent / ".work"
-    with (
-        locking.exclusive(target.parent / ".lock", "compiling the worker for Java"),
-        fetch.disk_errors(f"write to {target.parent}"),
-    ):
-        recover_folder(target)
-        if not target.is_dir():
-            shutil.rmtree(work, ignore_errors=True)  # left by one that was killed
-            try:
-                events.say("the worker for Java is compiled once; this takes a few seconds")
-                _compile(found, files, work)
-                # the archive knows the jar by its place, so that has to be there before it is made
-                replace_folder(work / "made", target)
-                _train(found, target)
-            finally:
-                shutil.rmtree(work, ignore_errors=True)
-    return target
+
+    def make(work: Path) -> Path:
+        events.say("the worker for Java is compiled once; this takes a few seconds")
+        return _compile(found, files, work)
+
+    # The archive knows the jar by its place, so that has to be there before it is made.
+    return made_once(target, "compiling the worker for Java", make, finish=lambda made: _train(found, made))
 
 
-def _compile(found: Found, files: list[Path], work: Path) -> None:
+def _compile(found: Found, files: list[Path], work: Path) -> Path:
+    """The folder with the jar, in the work folder."""
     classes, made = work / "classes", work / "made"
     classes.mkdir(parents=True)
     made.mkdir()
@@ -93,6 +83,7 @@ def _compile(found: Found, files: list[Path], work: Path) -> None:
     with zipfile.ZipFile(made / "worker.jar", "w") as jar:
         for path in sorted(classes.rglob("*.class")):
             jar.write(path, path.relative_to(classes).as_posix())
+    return made
 
 
 def _train(found: Found, target: Path) -> None:

@@ -6,7 +6,6 @@ from functools import cached_property
 from pathlib import Path
 
 import tree_sitter_javascript
-from tree_sitter import Language as Grammar
 
 from agentic_diffusion.domains.code.languages.ecmascript import EcmaScript
 from agentic_diffusion.domains.code.languages.ecmascript_harness import EcmaTests
@@ -40,11 +39,7 @@ class JavaScript(EcmaScript):
     candidate_file = "solution.js"
     command: tuple[str, ...] = ("node",)
     tools: tuple[str, ...] = ("node",)
-
-    @cached_property
-    def grammar(self) -> Grammar:
-        """The grammar of tree-sitter."""
-        return Grammar(tree_sitter_javascript.language())
+    pointer = staticmethod(tree_sitter_javascript.language)
 
     @cached_property
     def harness(self) -> JavaScriptTests:

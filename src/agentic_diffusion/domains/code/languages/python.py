@@ -8,10 +8,10 @@ from __future__ import annotations
 import ast
 import re
 import sys
-import textwrap
 import warnings
 from typing import TYPE_CHECKING, Literal
 
+from agentic_diffusion.domains.code.languages import answers
 from agentic_diffusion.domains.code.languages.language import ParseProblem
 
 if TYPE_CHECKING:
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
 SIZE_LIMIT = 1_000_000
 """Characters of a program that is still looked at."""
-_FENCE = re.compile(
-    r"^[ \t]*(?:```|~~~)[ \t]*([\w+-]*)[^\n]*\n(.*?)(?:^[ \t]*(?:```|~~~)|\Z)", re.DOTALL | re.MULTILINE
-)
 _CODE_START = re.compile(r"(?:async def |def |class |import |from \w[\w.]* import |@\w)")
 _STATEMENT = re.compile(
     r"(?:async|def|class|import|from|if|elif|else|for|while|try|except|finally|with|return|raise|assert|match|@)\b|@"
@@ -67,15 +64,9 @@ class Python:
 
     def extract(self, text: str) -> str:
         """The program inside a model's answer; see `Language.extract`."""
-        blocks = _FENCE.findall(text)
-        named = [body for label, body in blocks if label.lower() in self.fences]
-        others = [body for label, body in blocks if not label]
-        for body in (*named, *others):
-            program = self._without_prose(textwrap.dedent(body))
-            if self.parse_error(program) is None and _defines(program):
-                return program
-        body = (named or others or [text])[0]
-        return self._without_prose(textwrap.dedent(body))
+        return answers.extract(
+            self, text, opens=_CODE_START.match, is_code=_STATEMENT.match, defines=_defines, trimmed=_without_examples
+        )
 
     def with_imports(self, source: str) -> str:
         """Add `import m` for standard modules used as `m.name`, and imports of a few well-known names; see `Language`.
@@ -115,38 +106,9 @@ class Python:
         """`def name(`."""
         return f"def {name}("
 
-    def _without_prose(self, text: str) -> str:
-        """Cut prose before the first and after the last statement, then examples after the last definition."""
-        lines = text.splitlines()
-        first = next((index for index, line in enumerate(lines) if _CODE_START.match(line)), None)
-        if first is None:
-            return _ended(text)
-        if self.parse_error("\n".join(lines)) is not None:
-            lines = lines[first:]
-        while (problem := self.parse_error("\n".join(lines))) is not None:
-            head = _head_of(lines, min(problem.line, len(lines)))
-            if head == 0 or _STATEMENT.match(lines[head]):
-                return _ended("\n".join(lines))  # broken code, not prose: left as it is
-            lines = lines[:head]
-        return _ended(_without_examples("\n".join(lines)))
-
 
 PYTHON = Python()
 """The one object that the entry point names."""
-
-
-def _ended(text: str) -> str:
-    """One newline at the end, no blank lines around; "" stays ""."""
-    text = text.strip("\n").rstrip()
-    return text + "\n" if text.strip() else ""
-
-
-def _head_of(lines: list[str], number: int) -> int:
-    """Index of the unindented line to which line `number` (from 1) belongs."""
-    index = number - 1
-    while index > 0 and (not lines[index].strip() or lines[index][0].isspace()):
-        index -= 1
-    return index
 
 
 def _defines(source: str) -> bool:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import ClassVar
 
 from tree_sitter import Language, Node, Parser
 
@@ -26,6 +28,13 @@ def parse(source: str, grammar: Language) -> Node:
 def text(node: Node) -> str:
     """The text of a node."""
     return (node.text or b"").decode("utf-8", "replace")
+
+
+def head(node: Node, body: Node | None) -> str:
+    """The text of a definition before its body, on one line."""
+    whole = node.text or b""
+    before = whole if body is None else whole[: body.start_byte - node.start_byte]
+    return " ".join(before.decode("utf-8", "replace").split())
 
 
 def line(node: Node) -> int:
@@ -77,6 +86,30 @@ def _at(offset: int, source: str, message: str) -> ParseProblem:
     before = source.encode("utf-8", "surrogatepass")[:offset].decode("utf-8", "replace")
     number = before.count("\n") + 1
     return ParseProblem(line=number, column=len(before) - before.rfind("\n"), message=message)
+
+
+class TreeLanguage:
+    """What languages that are read with tree-sitter share behind the protocol `Language`."""
+
+    pointer: ClassVar[staticmethod[[], object]]
+    """Gives the grammar, as its wheel has it."""
+    words: ClassVar[Mapping[str, str]]
+    """What a missing piece is called, by its type."""
+
+    @cached_property
+    def grammar(self) -> Language:
+        """The grammar of tree-sitter."""
+        return Language(self.pointer())
+
+    def tree(self, source: str) -> Node:
+        """The root of the tree of a program."""
+        return parse(source, self.grammar)
+
+    def parse_error(self, source: str) -> ParseProblem | None:
+        """The first reason why `source` is no valid program, by its tree (never by running it)."""
+        if len(source) > SIZE_LIMIT:
+            return ParseProblem(line=1, column=1, message=f"the program is longer than {SIZE_LIMIT} characters")
+        return problem(self.tree(source), source, self.words)
 
 
 @dataclass

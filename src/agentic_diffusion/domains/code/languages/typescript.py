@@ -9,7 +9,6 @@ from dataclasses import replace
 from functools import cached_property
 
 import tree_sitter_typescript
-from tree_sitter import Language as Grammar
 
 from agentic_diffusion.domains.code.languages.ecmascript import EcmaScript
 from agentic_diffusion.domains.code.languages.ecmascript_harness import EcmaTests
@@ -33,11 +32,7 @@ class TypeScript(EcmaScript):
     candidate_file = "solution.ts"
     command: tuple[str, ...] = ("node", "--experimental-strip-types", "--no-warnings")
     tools: tuple[str, ...] = ("node", "tsc")
-
-    @cached_property
-    def grammar(self) -> Grammar:
-        """The grammar of tree-sitter."""
-        return Grammar(tree_sitter_typescript.language_typescript())
+    pointer = staticmethod(tree_sitter_typescript.language_typescript)
 
     @cached_property
     def harness(self) -> TypeScriptTests:
