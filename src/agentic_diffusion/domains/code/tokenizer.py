@@ -87,12 +87,13 @@ class CodeTokenizer:
 
     def chat(self, request: str, *, language: str = "python", opening: str = "") -> Prompt:
         """The chat form of a request."""
-        start, end = self._special("<|im_start|>"), self._special("<|im_end|>")
+        start, end = self.special("<|im_start|>"), self.special("<|im_end|>")
         tokens = [start, *self.encode(f"user\n{request}"), end, *self.encode("\n"), start]
         tokens += self.encode(f"assistant\n{FENCE}{language}\n{opening}")
         return Prompt(tokens, opening)
 
-    def _special(self, token: str) -> int:
+    def special(self, token: str) -> int:
+        """The id of a special token; ModelFileError where the tokenizer has none."""
         found = self._tokenizer.token_to_id(token)
         if found is None:
             raise ModelFileError(
