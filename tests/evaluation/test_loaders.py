@@ -8,8 +8,8 @@ import json
 import pytest
 from own_rows import ROWS
 
-import agentic_diffusion.evaluation.rows as rows_module
 from agentic_diffusion.evaluation.loaders import FORMATS, load
+from agentic_diffusion.foundation import json_lines
 from agentic_diffusion.foundation.errors import ResourceError, SetupError, UsageError
 from agentic_diffusion.testing.suite import make_suite
 
@@ -117,7 +117,7 @@ def test_gzip_is_known_by_its_bytes_and_a_limit_takes_the_first_rows(tmp_path):
 
 
 def test_a_file_that_unpacks_too_far_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(rows_module, "SIZE_LIMIT", 1000)
+    monkeypatch.setattr(json_lines, "SIZE_LIMIT", 1000)
     path = tmp_path / "rows.jsonl.gz"
     path.write_bytes(gzip.compress(b" " * 5000))
     with pytest.raises(ResourceError, match="unpacks to more than 1000 bytes"):

@@ -5,21 +5,15 @@ Lines count from 1. A file may be gzip'd; what counts is its first bytes, not it
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-import json
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agentic_diffusion.foundation.errors import ResourceError, SetupError, UsageError
+from agentic_diffusion.foundation import json_lines
+from agentic_diffusion.foundation.errors import SetupError, UsageError
 
 HUB = "hf://datasets/"
 """Addresses that begin so name a file of a data set on the hub: hf://datasets/OWNER/NAME/PATH."""
-SIZE_LIMIT = 1 << 30
-"""Bytes of a benchmark file, unpacked, that is still read."""
-_GZIP = b"\x1f\x8b"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,63 +61,15 @@ def read_rows(address: str) -> tuple[list[Row], str]:
     UsageError for what is no JSON line, SetupError when the hub cannot be reached.
     """
     path = _from_hub(address) if address.startswith(HUB) else Path(address)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
+    found = json_lines.read(path, noun="benchmark", name=address)
+    if found.broken:
+        number, problem = found.broken[0]
         raise UsageError(
-            f"The benchmark {address} cannot be read: {error.strerror or error}.",
-            hint="give the path of a .jsonl or .jsonl.gz file.",
-        ) from error
-    text = _unpacked(data, address)
-    rows = [_row(line, number, path.name) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
-    if not rows:
+            f"Line {number} of {path.name} is {problem}.", hint="a benchmark is a file of JSON objects, one a line."
+        )
+    if not found.rows:
         raise UsageError(f"The benchmark {address} is empty.", hint="give a file of JSON lines, one task a line.")
-    return rows, hashlib.sha256(data).hexdigest()
-
-
-def _unpacked(data: bytes, address: str) -> str:
-    try:
-        if data[:2] == _GZIP:
-            data = _gunzip(data, address)
-        return data.decode("utf-8-sig")
-    except (OSError, EOFError, zlib.error) as error:
-        raise UsageError(
-            f"The benchmark {address} is a damaged gzip file: {error}.", hint="copy it here once more."
-        ) from error
-    except UnicodeDecodeError as error:
-        raise UsageError(
-            f"The benchmark {address} is no UTF-8 text (byte {error.start}).", hint="give a file of JSON lines."
-        ) from error
-
-
-def _gunzip(data: bytes, address: str) -> bytes:
-    """Unpack up to the limit, so that a small file that unpacks to the size of the memory does no harm."""
-    unpacker = zlib.decompressobj(wbits=31)
-    out = unpacker.decompress(data, SIZE_LIMIT)
-    if unpacker.unconsumed_tail:
-        raise ResourceError(
-            f"The benchmark {address} unpacks to more than {SIZE_LIMIT} bytes.", hint="split it into smaller files."
-        )
-    if unpacker.unused_data:  # several members, one after the other
-        return gzip.decompress(data)
-    if not unpacker.eof:
-        raise EOFError("it ends too early")
-    return out
-
-
-def _row(line: str, number: int, source: str) -> Row:
-    try:
-        found = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        why = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-        raise UsageError(
-            f"Line {number} of {source} is no JSON: {why}.", hint="a benchmark is a file of JSON objects, one a line."
-        ) from error
-    if not isinstance(found, dict):
-        raise UsageError(
-            f"Line {number} of {source} is no JSON object.", hint="a benchmark is a file of JSON objects, one a line."
-        )
-    return Row(source=source, line=number, fields=found)
+    return [Row(source=path.name, line=number, fields=fields) for number, fields in found.rows], found.checksum
 
 
 def _from_hub(address: str) -> Path:
