@@ -68,9 +68,10 @@ def judge(
     *,
     pace: Pace | None = None,
     seed: int | None = None,
+    counted: bool = False,
 ) -> list[Verdict]:
     """A verdict for every candidate, in their order; see `judge_each`."""
-    return list(judge_each(suite, candidates, sandbox, limits, pace=pace, seed=seed))
+    return list(judge_each(suite, candidates, sandbox, limits, pace=pace, seed=seed, counted=counted))
 
 
 def judge_each(
@@ -81,15 +82,17 @@ def judge_each(
     *,
     pace: Pace | None = None,
     seed: int | None = None,
+    counted: bool = False,
 ) -> Iterator[Verdict]:
     """A verdict for every candidate, in their order, each made when it is asked for.
 
     Languages other than Python are judged by batches of `Worker.batch`. `limits` bounds each candidate. `seed` fixes
-    which assertions are sent negated (default: unpredictable). Candidates that do not parse are not run. SandboxError
-    when the sandbox itself fails.
+    which assertions are sent negated (default: unpredictable). Candidates that do not parse are not run. `counted` says
+    that the candidates count their lines (see `counters`). SandboxError when the sandbox itself fails.
     """
     language = languages.get(suite.language)
     with _server(suite, sandbox, limits or Limits(), pace or Pace(), _random(seed)) as server:
+        server.counted = counted
         for start in range(0, len(candidates), server.batch):
             batch = candidates[start : start + server.batch]
             problems = [language.parse_error(candidate) for candidate in batch]
@@ -168,6 +171,8 @@ class Server:
 
     batch = 1
     stubs = STUBS
+    counted = False
+    """Whether the candidates count their lines."""
 
     def verdicts(self, candidates: Sequence[str]) -> Iterator[Verdict]:
         """Judge candidates in their order, each when its verdict is asked for."""
@@ -206,6 +211,7 @@ class Server:
             "output_bytes": limits.output_bytes,
             "case_cpu": pace.cpu_seconds,
             "case_wall": pace.wall_seconds,
+            "counted": self.counted,
         }
         if program is not None:
             request["program"] = program.sent

@@ -46,6 +46,7 @@ class WorkerServer:
         self.rewriting = self.harness if isinstance(self.harness, Rewriting) else None
         self.process: SandboxProcess | None = None
         self.judged = 0
+        self.counted = False  # counted candidates call what their workers always offer
 
     @property
     def stubs(self) -> tuple[str, ...]:
@@ -163,6 +164,7 @@ class WorkerServer:
             error_type=None if item["status"] == "passed" else kind,
             line=item["line"] if isinstance(item["line"], int) and item["status"] != "passed" else None,
             seconds=float(item["seconds"]),
+            lines=tuple(sorted(int(line) for line in item.get("lines", ()))),
         )
 
     def _lost(self, candidate: str, ending: Completed | str) -> Verdict:

@@ -45,6 +45,8 @@ class Outcome:
     """The line of the candidate where the exception arose, or None."""
     seconds: float
     """How long it ran; 0.0 when it did not come to its end."""
+    lines: tuple[int, ...] = ()
+    """The lines that a counted candidate (see `counters`) passed in it; empty for candidates that do not count."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,6 +137,7 @@ class _Reading:
         self.complaint: str | None = None
         self.finished = False
         self.stopped: Outcome | None = None
+        self.lines: dict[int, tuple[int, ...]] = {}
 
     def read(self, reply: dict[str, Any]) -> dict[int, Outcome]:
         """The outcome of every case of the program."""
@@ -148,6 +151,8 @@ class _Reading:
                 raise _FakedReportError("a report holds an event that does not exist")
             _EVENTS[kind](self, *rest)
         self._close(reply)
+        for number, lines in self.lines.items():
+            self.outcomes[number] = replace(self.outcomes[number], lines=lines)
         return self.outcomes
 
     def begin(self, number: int) -> None:
@@ -182,6 +187,12 @@ class _Reading:
             raise _FakedReportError("a truth was reported where none is asked for")
         left, right = (values.shorten(side) for side in sides) if sides else ("", "")
         self._note(number, "" if answer != check.negated else values.complaint(check, left, right))
+
+    def passed_lines(self, number: int, lines: list[int]) -> None:
+        """The lines that a counted candidate passed in the case that is about to end."""
+        if self.current != number or not all(isinstance(line, int) for line in lines):
+            raise _FakedReportError("lines were reported of a case that does not run")
+        self.lines[number] = tuple(lines)
 
     def alike(self, number: int) -> None:
         """A value equals an object that it cannot know."""
@@ -264,6 +275,7 @@ _EVENTS: dict[str, Any] = {
     "opaque": _Reading.opaque,
     "truth": _Reading.truth,
     "alike": _Reading.alike,
+    "lines": _Reading.passed_lines,
     "end": _Reading.end,
     "raised": _Reading.raised,
     "finish": _Reading.finish,

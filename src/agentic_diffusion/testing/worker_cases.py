@@ -26,10 +26,43 @@ VALUE_NODES = 15_000
 VALUE_TEXT = 200_000
 VALUE_DEPTH = 60
 SOLUTION = "solution"
+HIT = "__agd_hit__"
+PASSES = 100_000
+LINES = 20_000
 
 
 class CaseTimeout(BaseException):
     """Raised by the alarm inside a case."""
+
+
+class TooManySteps(BaseException):
+    """Raised in a counted candidate that goes on and on."""
+
+
+class Lines:
+    """What a counted candidate (testing/counters.py) tells: the lines that it passes, so many passes a case."""
+
+    def __init__(self) -> None:
+        """Nothing was passed; what is passed before the first case belongs to all of them."""
+        self.loading: set[int] = set()
+        self.found: set[int] = set()
+        self.left = PASSES
+
+    def hit(self, line: int) -> None:
+        """A line was passed."""
+        self.left -= 1
+        if self.left < 0:
+            raise TooManySteps("too many steps")
+        if len(self.found) < LINES:
+            self.found.add(line)
+
+    def begin(self) -> None:
+        """A case begins."""
+        self.found, self.left = set(self.loading), PASSES
+
+    def loaded(self) -> None:
+        """The candidate is loaded."""
+        self.loading = self.found
 
 
 def run_candidate(
@@ -52,7 +85,7 @@ def run_candidate(
         top = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(name, (top, top))
     mark = request["nonce"].encode() + b" "
-    source = request.pop("source")
+    source, counted = request.pop("source"), bool(request.get("counted"))
     request.pop("nonce")
 
     # local names, so that nothing a candidate may patch is used after this point
@@ -70,7 +103,7 @@ def run_candidate(
 
     for number in (signal.SIGPROF, signal.SIGALRM):
         signal.signal(number, ring)
-    run_cases(source, program, test_space(program, stub, report), report, alarm)
+    run_cases(source, program, test_space(program, stub, report), report, alarm, lines=Lines() if counted else None)
     report("finish")
 
 
@@ -85,6 +118,8 @@ def run_cases(
     space: dict[str, Any],
     report: Callable[..., None],
     alarm: Callable[[bool], None],
+    *,
+    lines: Lines | None = None,
 ) -> None:
     """Load the candidate, then run parts and calls in order; stop at the first case that does not end."""
     clock = time.monotonic
@@ -97,7 +132,11 @@ def run_cases(
 
     def load() -> None:
         # the first step outside any case: compile and run the candidate, fetch the names that the tests use bare
+        if lines is not None:
+            setattr(module, HIT, lines.hit)
         exec(compile(source, SOLUTION + ".py", "exec", dont_inherit=True), module.__dict__)
+        if lines is not None:
+            lines.loaded()
         for name in program["wanted"]:
             with contextlib.suppress(AttributeError):
                 space[name] = getattr(module, name)
@@ -106,6 +145,8 @@ def run_cases(
         started = clock()
         if case is not None:
             report("begin", case)
+            if lines is not None:
+                lines.begin()
         problem: BaseException | None = None
         try:
             try:
@@ -115,6 +156,8 @@ def run_cases(
                 alarm(False)
         except BaseException as error:  # whatever the candidate raises, SystemExit included, is an outcome
             problem = error
+        if lines is not None and case is not None:
+            report("lines", case, sorted(lines.found))
         if problem is not None:
             report("raised", case, *describe(problem), clock() - started)
             if case is None or type(problem) is CaseTimeout:

@@ -10,6 +10,7 @@ The worker reads one JSON object a line from descriptor 3 and writes one a line 
         ->  one line a candidate, in any order, written when it is known:
             {"id": 0, "nonce": n, "problem": null | {"line", "column", "message"}, "outcomes":
                 [{"case": 0, "status": "passed", "message": "", "type": null, "line": null, "seconds": 0.001}, ...]}
+            (outcomes of a candidate that counts its lines, see `testing/counters.py`, hold "lines": [1, 2, ...], too)
         ->  {"done": n, "clean": true}
 
 `problem` is what the compiler said of the candidate, which then has no outcomes; its line is that of the candidate.

@@ -121,6 +121,11 @@ const WHY = {
   output: ['output', 'too much output'], killed: ['killed', 'the program ended itself'],
 };
 
+// The lines that a counted program told of a case; nothing of others.
+function linesOf(told) {
+  return /^\d+(,\d+)*$/.test(told.lines) ? { lines: told.lines.split(',').map(Number) } : {};
+}
+
 function outcomes(control, why) {
   const current = Number(control('current'));
   const found = [];
@@ -135,7 +140,7 @@ function outcomes(control, why) {
       type = null;
     }
     const seconds = Number(told.seconds) || 0;
-    found.push({ case: number, status, message: String(message), type: type === null ? null : String(type), line: Number(told.line) || null, seconds });
+    found.push({ case: number, status, message: String(message), type: type === null ? null : String(type), line: Number(told.line) || null, seconds, ...linesOf(told) });
   }
   return found;
 }

@@ -160,6 +160,9 @@ class Run:
         kind, _, rest = text.partition(" ")
         if kind == "all":
             self.complete = True
+        elif kind == "lines":
+            number, *lines = map(int, rest.split())
+            self.found[number]["lines"] = lines
         elif kind == "begin":
             self.current, self.before_cases = int(rest), False
             self.case_begin = time.monotonic()

@@ -118,6 +118,7 @@ public final class Runner {
         for (int number = first; number < cases; number++) {
             reports.println(word + " begin " + number);
             reports.flush();
+            Lines.reset();
             long began = System.nanoTime();
             Throwable[] thrown = new Throwable[1];
             String name = "agd" + number;
@@ -140,7 +141,8 @@ public final class Runner {
             Throwable error = thrown[0];
             String status = counting.over ? "output" : status(error);
             reports.println(word + " end " + number + " " + status + " " + line(error) + " " + seconds + " "
-                    + text(error == null ? "" : root(error).getClass().getSimpleName()) + " " + text(message(error)));
+                    + text(error == null ? "" : root(error).getClass().getSimpleName()) + " " + text(message(error))
+                    + " " + Lines.told());
             reports.flush();
             if (status.equals("memory") || status.equals("output")) {
                 return false;

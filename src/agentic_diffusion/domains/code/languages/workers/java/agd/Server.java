@@ -471,6 +471,9 @@ public final class Server {
                     String kind = text(parts[6]);
                     found[number] = outcome(number, parts[3], text(parts[7]), kind.isEmpty() ? null : kind,
                             Integer.parseInt(parts[4]), Double.parseDouble(parts[5]));
+                    if (parts.length > 8 && parts[8].matches("=[0-9,]+")) {
+                        found[number] = found[number].replaceFirst("}$", ", \"lines\": [" + parts[8].substring(1) + "]}");
+                    }
                     // what the process does at the end of a case counts for none
                     began = System.nanoTime();
                     cpuBegin = child.cpu();
