@@ -69,6 +69,11 @@ class Coder:
         return brace_tokens(self.tokenizer, self.parent.shape.vocabulary)
 
     @cached_property
+    def token_texts(self) -> tuple[str, ...]:
+        """The text of every token of the vocabulary; special ones have none."""
+        return tuple(self.tokenizer.decode([token]) for token in range(self.parent.shape.vocabulary))
+
+    @cached_property
     def _constraints(self) -> dict[str, Constraint]:
         return {}
 

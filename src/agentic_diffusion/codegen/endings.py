@@ -93,6 +93,11 @@ def brace_tokens(tokenizer: CodeTokenizer, vocabulary: int) -> Bool[Tensor, " V"
     return torch.tensor(["}" in tokenizer.decode([token]) for token in range(vocabulary)])
 
 
+def bracket_depth(text: str) -> int:
+    """How many brackets the text opens more than it closes; those in strings and comments are none."""
+    return sum((mark in "([{") - (mark in ")]}") for mark in (found[0] for found in _LEXEMES.finditer(text)))
+
+
 def closed_at(text: str) -> int | None:
     """Characters of a program up to the brace that closes its last open bracket and ends a line; None while it is open.
 

@@ -1,0 +1,151 @@
+"""How a hole is put to the model: one object a form, so that a newly trained one plugs in as another object.
+
+    MarkedFile     a chat that shows the program with the hole marked; the answer is the program up to the hole
+    LeftContext    the same without the suffix in view: what is left of a model that only goes on
+    SuffixFirst    the suffix before the prefix in the clean past, and a token that ends the middle; for adapters that
+                   were trained on it (`domains.code.infill_form`)
+
+Every form ends its prompt where tokens naturally end: trailing white space, or the last token of the prefix, is taken
+off the prompt, and the answer has to begin with it ("token healing"). A model that reads "\\n" as a token of its own
+goes on at the margin; one that reads it as the beginning of "\\n    " goes on in the block.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from agentic_diffusion.domains.code import languages
+from agentic_diffusion.domains.code.infill_form import end_of_middle, suffix_first_prompt
+from agentic_diffusion.domains.code.tokenizer import FENCE
+from agentic_diffusion.foundation.errors import UsageError
+
+if TYPE_CHECKING:
+    from agentic_diffusion.codegen.hole import Hole
+    from agentic_diffusion.domains.code.tokenizer import CodeTokenizer
+
+_BLANK = " \t\r\n"
+_HEALED = 200
+"""Characters of the prefix that are looked at to find its last token."""
+_SUFFIX_SHARE = 0.4
+"""Share of a window that the suffix may take; what it leaves belongs to the prefix."""
+_NOTE_SHARE = 0.25
+"""Share of the room that the note may take."""
+
+
+@dataclass(frozen=True)
+class InfillPrompt:
+    """A hole in the model's form."""
+
+    tokens: list[int]
+    """Everything before the answer."""
+    forced: str
+    """The end of the prefix that the prompt lacks: every answer begins with it, no filling holds it."""
+    enders: tuple[int, ...]
+    """Tokens that end a filling, besides the model's own end-of-text."""
+
+
+class PromptForm(Protocol):
+    """A way to put a hole to the model."""
+
+    def prompt(self, hole: Hole, tokenizer: CodeTokenizer, room: int) -> InfillPrompt:
+        """The prompt in at most `room` tokens; UsageError where the form alone has more."""
+
+
+@dataclass(frozen=True)
+class MarkedFile:
+    """A chat that shows the program with the hole in it."""
+
+    def prompt(self, hole: Hole, tokenizer: CodeTokenizer, room: int) -> InfillPrompt:
+        """See `PromptForm`; a program that is too large is shown as a window of whole lines around the hole."""
+        kept, forced = healed(hole.prefix, tokenizer)
+        fence = languages.get(hole.language).fences[0]
+        note = cut_end(hole.note.strip(), tokenizer, int(room * _NOTE_SHARE))
+        form = len(self._form(tokenizer, "", "", note, fence))
+        free = room - form
+        if free < 1:
+            raise UsageError(
+                f"The form of a hole has {form} tokens, and there is room for {room}.", hint="shorten the note."
+            )
+        behind = cut_end(hole.suffix.rstrip(), tokenizer, int(free * _SUFFIX_SHARE))
+        # The prefix is written twice: shown in the question, gone on from in the answer.
+        own = (free - len(tokenizer.encode(behind))) // 2
+        before = cut_begin(kept, tokenizer, own)
+        return InfillPrompt(self._form(tokenizer, before, behind, note, fence), forced, (tokenizer.fence_id,))
+
+    def _form(self, tokenizer: CodeTokenizer, before: str, behind: str, note: str, fence: str) -> list[int]:
+        told = f"{note}\n" if note else ""
+        behind = behind if behind.startswith("\n") else f"\n{behind}"
+        request = (
+            f"{told}Complete this program:\n{FENCE}{fence}\n{before}\n{FENCE}\n"
+            f"After the missing part it goes on with:\n{FENCE}{fence}{behind}\n{FENCE}\nWrite the whole program."
+        )
+        return tokenizer.chat(request, language=fence, opening=before).tokens
+
+
+@dataclass(frozen=True)
+class LeftContext:
+    """A chat whose answer goes on from the prefix; the suffix is out of view."""
+
+    def prompt(self, hole: Hole, tokenizer: CodeTokenizer, room: int) -> InfillPrompt:
+        """See `PromptForm`."""
+        kept, forced = healed(hole.prefix, tokenizer)
+        language = languages.get(hole.language)
+        note = cut_end(hole.note.strip(), tokenizer, int(room * _NOTE_SHARE))
+        request = f"{note}\nWrite a {language.title} program.".strip()
+        form = tokenizer.chat(request, language=language.fences[0]).tokens
+        if room <= len(form):
+            raise UsageError(
+                f"The form of a hole has {len(form)} tokens, and there is room for {room}.", hint="shorten the note."
+            )
+        before = cut_begin(kept, tokenizer, room - len(form))
+        opened = tokenizer.chat(request, language=language.fences[0], opening=before)
+        return InfillPrompt(opened.tokens, forced, (tokenizer.fence_id,))
+
+
+@dataclass(frozen=True)
+class SuffixFirst:
+    """The suffix before the prefix in the clean past; the end-of-middle token says how long the filling is."""
+
+    def prompt(self, hole: Hole, tokenizer: CodeTokenizer, room: int) -> InfillPrompt:
+        """See `PromptForm`."""
+        kept, forced = healed(hole.prefix, tokenizer)
+        tokens = suffix_first_prompt(
+            tokenizer,
+            kept,
+            hole.suffix,
+            fence=languages.get(hole.language).fences[0],
+            request=cut_end(hole.note.strip(), tokenizer, int(room * _NOTE_SHARE)),
+            longest=room,
+        )
+        return InfillPrompt(tokens, forced, (end_of_middle(tokenizer),))
+
+
+def healed(prefix: str, tokenizer: CodeTokenizer) -> tuple[str, str]:
+    """The prefix without its open end, and that end: its trailing white space, or else its last token."""
+    kept = prefix.rstrip(_BLANK)
+    if kept != prefix or not prefix:
+        return kept, prefix[len(kept) :]
+    tail = prefix[-_HEALED:]
+    shown = tokenizer.decode(tokenizer.encode(tail)[:-1])
+    if not tail.startswith(shown):  # the last token begins inside a character
+        return prefix, ""
+    return prefix[: len(prefix) - len(tail) + len(shown)], tail[len(shown) :]
+
+
+def cut_begin(text: str, tokenizer: CodeTokenizer, room: int) -> str:
+    """The last lines of `text` that have at most `room` tokens; where one line alone has more, the end of it."""
+    tokens = tokenizer.encode(text)
+    if len(tokens) <= room:
+        return text
+    tail = tokenizer.decode(tokens[len(tokens) - room :]) if room > 0 else ""
+    return tail.split("\n", 1)[1] if "\n" in tail else tail.lstrip("\ufffd")
+
+
+def cut_end(text: str, tokenizer: CodeTokenizer, room: int) -> str:
+    """The first lines of `text` that have at most `room` tokens; where one line alone has more, its beginning."""
+    tokens = tokenizer.encode(text)
+    if len(tokens) <= room:
+        return text
+    head = tokenizer.decode(tokens[: max(room, 0)])
+    return head.rsplit("\n", 1)[0] if "\n" in head else head.rstrip("\ufffd")
