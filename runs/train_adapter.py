@@ -1,11 +1,12 @@
-"""Train the block adapter that ships: from the parent's own answers and permissive code to an int8 safetensors file.
+"""Train the block adapter that ships: the parent's own answers, permissive code and holes in it, to an int8 file.
 
     python runs/train_adapter.py answers --model FOLDER --data FOLDER --out answers.jsonl
-    python runs/train_adapter.py train   --model FOLDER --data FOLDER --answers answers.jsonl --out adapter.safetensors
+    python runs/train_adapter.py texts --model FOLDER --data FOLDER --answers answers.jsonl --out texts.jsonl.gz
+    python runs/train_adapter.py train --model FOLDER --texts texts.jsonl.gz --out FOLDER
 
-`answers` lets the parent answer training prompts; `train` mixes them with code that people wrote, in chat form, and
-teaches the adapter to denoise blocks of both. Both stages go on where they were stopped. `--data` holds the training
-files (one JSON object a line, gzip'd): mbpp_001_010_511_974, 30_seconds/python, doc_functions/python.
+`answers` lets the parent answer training prompts; `texts` reads the training files, drops what has no permissive
+licence, repeats or touches a benchmark, cuts holes, and mixes; `train` teaches the adapter to denoise blocks of the
+mixture. The first and the last go on where they were stopped.
 """
 
 from __future__ import annotations
@@ -16,23 +17,31 @@ import json
 import random
 import re
 import sys
-import time
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer
 
-from agentic_diffusion.diffusion.backbones.adapter import Adapter, TrainableAdapter, save_adapter
+from agentic_diffusion.adaptation.adapter_training import AdapterPlan, train_adapter
+from agentic_diffusion.adaptation.code_texts import (
+    TextSettings,
+    make_texts,
+    mix,
+    read_answers,
+    read_texts,
+    summary,
+    write_texts,
+)
 from agentic_diffusion.diffusion.backbones.llama import Llama
-from agentic_diffusion.diffusion.batches import ShuffledBatches
 from agentic_diffusion.diffusion.block_decoder import BlockDecoder, DecodeSettings
-from agentic_diffusion.diffusion.block_training import NoiseSettings, block_loss
+from agentic_diffusion.diffusion.block_training import NoiseSettings
 from agentic_diffusion.diffusion.checkpoint import checksum
-from agentic_diffusion.diffusion.training import StepReport, TrainingSettings, train
-
-LONGEST = 240
-"""Longest text in tokens; longer ones are cut, which costs nothing but their ends."""
+from agentic_diffusion.diffusion.training import StepReport
+from agentic_diffusion.domains.code.contamination import Benchmarks
+from agentic_diffusion.domains.code.corpus import CorpusSettings, build_corpus, data_files
+from agentic_diffusion.domains.code.tokenizer import CodeTokenizer
+from agentic_diffusion.foundation.errors import AgdError
+from agentic_diffusion.foundation.resources import atomic_write
 
 
 def chat(request: str, name: str | None) -> str:
@@ -111,94 +120,102 @@ def answers(options: argparse.Namespace) -> None:
             print(f"{start + len(group)} of {len(prompts)} prompts answered", file=sys.stderr)
 
 
-def training_texts(options: argparse.Namespace, tokenizer: Tokenizer) -> list[tuple[list[int], int]]:
-    """(tokens, where the answer begins): the parent's answers and people's solutions in the same form."""
-    texts = []
-    for line in options.answers.open():
-        prompt, answer = json.loads(line)
-        if len(answer) > 8 and len(prompt) + 8 < LONGEST:
-            texts.append(((prompt + answer)[:LONGEST], len(prompt)))
-    for request, _, code in tasks(options.data, options.seed):
-        clean = code.replace("\r\n", "\n").replace("\t", "    ").strip()
-        prompt = tokenizer.encode(chat(request, None)).ids
-        tokens = prompt + tokenizer.encode(f"{clean}\n```").ids
-        if len(prompt) + 16 < len(tokens) and len(prompt) < LONGEST // 2:
-            texts.append((tokens[:LONGEST], len(prompt)))
-    return texts
-
-
-def grouped(texts: list[tuple[list[int], int]], tokens: int) -> list[list[tuple[list[int], int]]]:
-    """Batches of texts of similar length that hold about `tokens` answer tokens each."""
-    groups: list[list[tuple[list[int], int]]] = [[]]
-    for text in sorted(texts, key=lambda text: len(text[0])):
-        if sum(len(other) - begin for other, begin in groups[-1]) >= tokens:
-            groups.append([])
-        groups[-1].append(text)
-    return groups
+def texts(options: argparse.Namespace) -> None:
+    """Make the mixture: answers, described solutions and holes, clean of benchmarks; the report goes beside it."""
+    benchmarks = Benchmarks()
+    for path in options.benchmarks:
+        benchmarks.add_file(path)
+    if options.kept_back:
+        benchmarks.add_hashed(options.kept_back)
+    settings = CorpusSettings(
+        longest=options.characters,
+        rows_per_file=options.rows,
+        broken_lines="skip",
+        unknown_licences="skip",
+        benchmark_rows="skip",
+    )
+    files = [found for found in data_files(options.data) if not options.only or found[0] in options.only]
+    examples, report = build_corpus(files, settings, benchmarks=benchmarks)
+    sys.stderr.write(report.table())
+    atomic_write(options.out.with_suffix(".report.json"), json.dumps(report.as_json(), indent=1) + "\n")
+    tokenizer = CodeTokenizer.load(options.model)
+    found = make_texts(examples, tokenizer, TextSettings(longest=options.longest, seed=options.seed))
+    for path in options.answers:
+        found += read_answers(path, options.longest)
+    shares = {kind: float(share) for kind, _, share in (item.partition("=") for item in options.shares)}
+    mixed = mix(found, shares, seed=options.seed)
+    write_texts(options.out, mixed)
+    print(summary(mixed), file=sys.stderr)
 
 
 def run_training(options: argparse.Namespace) -> None:
-    """Train, log every step as a JSON line beside the checkpoint, and write the adapter in int8."""
-    parent, tokenizer = Llama.load(options.model), Tokenizer.from_file(str(options.model / "tokenizer.json"))
-    noise = NoiseSettings(block=options.block, copies=options.copies)
-    texts = training_texts(options, tokenizer)
-    groups = grouped(texts, options.tokens)
-    print(f"{len(texts)} texts, {sum(len(t) - b for t, b in texts)} answer tokens", file=sys.stderr)
-    batches = ShuffledBatches(len(groups), 1, options.seed, lambda index: groups[int(index[0])])
-    generator = torch.Generator().manual_seed(options.seed)
-    model = TrainableAdapter(Adapter.start(parent, rank=options.rank, generator=generator))
-
-    def loss_fn(module: torch.nn.Module, batch: list[tuple[list[int], int]], draw: torch.Generator) -> tuple:
-        adapter = module.adapter(parent.shape)
-        texts, begins = [text for text, _ in batch], [begin for _, begin in batch]
-        return block_loss(parent, adapter, texts, begins, settings=noise, generator=draw)
-
-    settings = TrainingSettings(
+    """Train on the mixture; goes on where it was stopped."""
+    device = torch.device(options.device)
+    parent = Llama.load(options.model, device=str(device))
+    plan = AdapterPlan(
         steps=options.steps,
+        tokens=options.tokens,
+        rank=options.rank,
         learning_rate=options.rate,
-        warmup_steps=min(20, options.steps),
+        ema_decay=options.ema,
         seed=options.seed,
-        checkpoint_seconds=120.0,
+        noise=NoiseSettings(block=options.block, copies=options.copies, complementary=True, force_one=True),
     )
-    log, begun = options.out.with_suffix(".log.jsonl").open("a"), time.monotonic()
 
-    def record(report: StepReport) -> None:
-        line = {"step": report.step, "seconds": round(time.monotonic() - begun, 1), "loss": round(report.loss, 4)}
-        log.write(json.dumps(line | {name: round(value, 4) for name, value in report.metrics.items()}) + "\n")
-        log.flush()
-        if report.step % 25 == 0:
-            config = {
-                "block": options.block,
-                "rank": options.rank,
-                "step": report.step,
-                "parent_sha256": checksum(options.model / "model.safetensors"),
-                "noise": asdict(noise),
-            }
-            save_adapter(options.out, model.adapter(parent.shape), config=config)
+    def tell(report: StepReport) -> None:
+        if report.step % 10 == 0 or report.step == 1:
+            print(f"step {report.step} of {plan.steps}: loss {report.loss:.3f}", file=sys.stderr, flush=True)
 
-    train(model, batches, loss_fn, settings, checkpoint=options.out.with_suffix(".state"), callbacks=[record])
+    train_adapter(
+        parent,
+        read_texts(options.texts),
+        plan,
+        options.out,
+        parent_sha256=checksum(options.model / "model.safetensors"),
+        start=options.start,
+        max_seconds=options.seconds,
+        callbacks=[tell],
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("stage", choices=("answers", "train"))
+    parser.add_argument("stage", choices=("answers", "texts", "train"))
     parser.add_argument("--model", type=Path, required=True, help="folder of the converted parent")
-    parser.add_argument("--data", type=Path, required=True, help="folder of the training files")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--answers", type=Path, help="the parent's answers, made by the first stage")
-    parser.add_argument("--count", type=int, default=1200, help="prompts to answer")
-    parser.add_argument("--batch", type=int, default=120, help="prompts answered at once")
-    parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--tokens", type=int, default=110, help="answer tokens a step")
-    parser.add_argument("--block", type=int, default=4)
-    parser.add_argument("--copies", type=int, default=3)
-    parser.add_argument("--rank", type=int, default=32)
-    parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
+    data = parser.add_argument_group("answers and texts")
+    data.add_argument("--data", type=Path, help="folder of the training files")
+    data.add_argument("--count", type=int, default=1200, help="prompts to answer")
+    data.add_argument("--batch", type=int, default=120, help="prompts answered at once")
+    data.add_argument("--answers", type=Path, nargs="*", default=[], help="the parent's answers, of the first stage")
+    data.add_argument("--only", nargs="*", help="names of the training files to read, such as mbxp/go; default: all")
+    data.add_argument("--benchmarks", type=Path, nargs="*", default=[], help="benchmark files that must not be learned")
+    data.add_argument("--kept-back", type=Path, help="hashed runs of benchmark rows that must not be learned")
+    data.add_argument("--rows", type=int, help="rows read of each file, evenly spread; default: all")
+    data.add_argument("--characters", type=int, default=1200, help="longest solution that is read")
+    data.add_argument("--longest", type=int, default=256, help="tokens of a text")
+    data.add_argument("--shares", nargs="+", default=["answer=0.5", "hole=0.35", "solution=0.15"])
+    training = parser.add_argument_group("train")
+    training.add_argument("--texts", type=Path, help="the mixture, of the second stage")
+    training.add_argument("--start", type=Path, help="an adapter, or the state of a training, to start from")
+    training.add_argument("--device", default="cpu")
+    training.add_argument("--steps", type=int, default=400)
+    training.add_argument("--seconds", type=float, help="stop, with a checkpoint, after so many seconds")
+    training.add_argument("--tokens", type=int, default=110, help="answer tokens a step")
+    training.add_argument("--block", type=int, default=4)
+    training.add_argument("--copies", type=int, default=3)
+    training.add_argument("--rank", type=int, default=32)
+    training.add_argument("--rate", type=float, default=1e-3)
+    training.add_argument("--ema", type=float, help="decay of an average of the weights; default: none")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    {"answers": answers, "train": run_training}[options.stage](options)
+    try:
+        {"answers": answers, "texts": texts, "train": run_training}[options.stage](options)
+    except AgdError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(int(error.exit_code)) from error
 
 
 if __name__ == "__main__":
