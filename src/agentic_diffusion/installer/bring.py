@@ -22,10 +22,10 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from agentic_diffusion.foundation import events
+from agentic_diffusion.foundation import events, locking
 from agentic_diffusion.foundation.errors import ModelFileError, SetupError
 from agentic_diffusion.foundation.resources import recover_folder, replace_folder, require_disk, sha256_of
-from agentic_diffusion.installer import fetch, go_library, locking, toolchains
+from agentic_diffusion.installer import fetch, go_library, toolchains
 from agentic_diffusion.installer.manifest import NpmPackage, ToolchainEntry
 from agentic_diffusion.installer.programs import run
 from agentic_diffusion.installer.toolchains import Found

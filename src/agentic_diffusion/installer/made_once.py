@@ -9,8 +9,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from agentic_diffusion.foundation import locking
 from agentic_diffusion.foundation.resources import recover_folder, replace_folder
-from agentic_diffusion.installer import fetch, locking
+from agentic_diffusion.installer import fetch
 
 
 def made_once(

@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from agentic_diffusion.foundation import events
+from agentic_diffusion.foundation import events, locking
 from agentic_diffusion.foundation.errors import ModelFileError, ResourceError, SetupError
 from agentic_diffusion.foundation.resources import (
     atomic_write,
@@ -30,7 +30,7 @@ from agentic_diffusion.foundation.resources import (
     require_disk,
     sha256_of,
 )
-from agentic_diffusion.installer import fetch, locking
+from agentic_diffusion.installer import fetch
 from agentic_diffusion.installer import manifest as manifests
 from agentic_diffusion.installer.manifest import FileFact, HubSource, ModelEntry, WheelSource
 from agentic_diffusion.packages.pip_settings import local_path

@@ -11,10 +11,10 @@ import shutil
 import sys
 from dataclasses import dataclass
 
-from agentic_diffusion.foundation import config, events
+from agentic_diffusion.foundation import config, events, locking
 from agentic_diffusion.foundation.resources import atomic_write, format_size, home, writable_home
 from agentic_diffusion.foundation.settings import ModelSettings
-from agentic_diffusion.installer import fetch, locking, models, toolchains
+from agentic_diffusion.installer import fetch, models, toolchains
 from agentic_diffusion.installer import manifest as manifests
 from agentic_diffusion.installer import probe as probing
 from agentic_diffusion.installer.actions import Actions

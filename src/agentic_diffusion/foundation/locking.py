@@ -1,4 +1,4 @@
-"""One set-up at a time: a lock file held by the kernel, so that it is free again when its holder dies.
+"""One at a time: a lock file held by the kernel, so that it is free again when its holder dies.
 
 Standard library only; POSIX.
 """
