@@ -7,6 +7,7 @@ What a training leaves in its folder, all of it written atomically or line by li
     adapter.safetensors   the adapter, its matrices in 8 bits; the average of the weights where one is kept
     state.safetensors     all that a resume needs, to the bit
     log.jsonl             one line a step
+    loss.svg              the curve of the loss
     plan.json             the plan, as it was made before the first step; a resume follows it
 
 The parent is frozen: it is never among the weights that are trained, averaged or saved.
@@ -25,6 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from agentic_diffusion.adaptation.code_texts import TrainingText
+from agentic_diffusion.adaptation.loss_curve import loss_svg, read_log
 from agentic_diffusion.diffusion.backbones.adapter import Adapter, TrainableAdapter, load_adapter, save_adapter
 from agentic_diffusion.diffusion.backbones.llama import Llama
 from agentic_diffusion.diffusion.batches import ShuffledBatches
@@ -36,6 +38,7 @@ from agentic_diffusion.foundation.errors import ConfigError, ModelFileError, Usa
 from agentic_diffusion.foundation.resources import atomic_write
 
 ADAPTER, STATE, LOG, PLAN = "adapter.safetensors", "state.safetensors", "log.jsonl", "plan.json"
+CURVE = "loss.svg"
 """Names of the files in a training's folder."""
 _CLEAN_SHARE = 16
 """Clean tokens that a group may have for each answer token that it should have."""
@@ -89,6 +92,17 @@ class AdapterPlan:
     def as_json(self) -> dict[str, Any]:
         """The plan, ready for JSON."""
         return asdict(self)
+
+    @classmethod
+    def read(cls, path: Path) -> AdapterPlan:
+        """The plan in a training's folder; UsageError where it is damaged or of another version."""
+        try:
+            fields = json.loads(path.read_text(encoding="utf-8"))["plan"]
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise UsageError(
+                f"The plan {path} cannot be read: {error}.", hint="Start anew in another folder."
+            ) from error
+        return cls.from_json(fields)
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> AdapterPlan:
@@ -238,6 +252,10 @@ class _Saver:
 
     def _write(self, step: int) -> None:
         save_adapter(self._path, self._module.adapter(self._parent.shape), config={**self._header, "step": step})
+        if not step:
+            return
+        reports = read_log(self._path.with_name(LOG))
+        atomic_write(self._path.with_name(CURVE), loss_svg(reports, title=f"Training loss, {step} steps"))
 
 
 def _hold_to_plan(path: Path, plan: AdapterPlan, texts: Sequence[TrainingText]) -> None:
@@ -246,8 +264,8 @@ def _hold_to_plan(path: Path, plan: AdapterPlan, texts: Sequence[TrainingText]) 
     if path.exists():
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise UsageError(f"The plan {path} is damaged: {error}.", hint="Start anew in another folder.") from error
+        except ValueError:
+            found = None
         if found != wanted:
             raise UsageError(
                 f"The folder {path.parent} holds a training by another plan or on other texts.",

@@ -38,6 +38,7 @@ _COMMANDS = {
     "plan": ("agentic_diffusion.cli.plan:app", "Plan a way through a maze by denoising, and draw it."),
     "runs": ("agentic_diffusion.cli.runs:app", "The records of earlier runs: settings, results, metrics."),
     "setup": ("agentic_diffusion.cli.setup:app", "Make everything ready: packages, torch, sandbox, model."),
+    "train": ("agentic_diffusion.cli.train:app", "Train the block denoiser on your own data."),
     "uninstall": ("agentic_diffusion.cli.setup:uninstall_app", "Remove what set-up made."),
 }
 _FULL = (errno.ENOSPC, errno.EDQUOT)

@@ -100,8 +100,11 @@ class Coder:
     def load(cls, settings: ModelSettings, *, adapter: Path | None = ADAPTER) -> Coder:
         """Load the model that the settings name; ModelFileError when it is missing or damaged.
 
-        Sets the number of threads of the tensor library. `adapter=None` loads the parent alone.
+        Sets the number of threads of the tensor library. `adapter=None` loads the parent alone; in the place of the
+        adapter that ships comes the one that the settings name.
         """
+        if adapter == ADAPTER and settings.adapter:
+            adapter = Path(settings.adapter).expanduser()
         folder = model_folder(settings.name)
         size = (folder / "model.safetensors").stat().st_size
         dtype = choose_dtype(settings.dtype)

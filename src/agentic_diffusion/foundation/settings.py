@@ -137,6 +137,8 @@ class ModelSettings:
     """Number format of the weights; auto takes bfloat16 where the processor is fast at it."""
     threads: int = 0
     """Threads of the tensor library; 0 takes every usable processor."""
+    adapter: str = ""
+    """The file of an adapter, such as `agd train` makes; empty for the one that ships."""
 
     def __post_init__(self) -> None:
         """Check every field; raises ConfigError."""
