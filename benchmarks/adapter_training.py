@@ -2,7 +2,7 @@
 
     python benchmarks/adapter_training.py LOG.jsonl ADAPTER.safetensors --command "python runs/train_adapter.py ..."
 
-Writes `benchmarks/results/adapter_training.json`. A resumed training has several log lines for some steps: the last
+Writes `benchmarks/results/adapter_training.json`, or --out. A resumed training has several log lines for some steps: the last
 one of each counts, and the seconds of every stretch are added.
 """
 
@@ -43,11 +43,12 @@ def main() -> int:
     parser.add_argument("adapter", type=Path)
     parser.add_argument("--command", required=True, help="what was run, with folders left out")
     parser.add_argument("--window", type=int, default=50, help="steps that the means are taken over")
+    default = ROOT / "benchmarks" / "results" / "adapter_training.json"
+    parser.add_argument("--out", type=Path, default=default, help="result file; default: the committed one")
     options = parser.parse_args()
     lines = [json.loads(line) for line in options.log.read_text(encoding="utf-8").splitlines()]
     fields = summary(lines, options.window) | {"file_bytes": options.adapter.stat().st_size}
-    target = ROOT / "benchmarks" / "results" / "adapter_training.json"
-    write_result(target, "adapter_training", [fields], command=options.command)
+    write_result(options.out, "adapter_training", [fields], command=options.command)
     return 0
 
 
