@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,8 @@ from agentic_diffusion.foundation.errors import ConfigError, UsageError
 from agentic_diffusion.foundation.sandbox import Limits, Sandbox
 from agentic_diffusion.foundation.sandbox.base import MIB
 from agentic_diffusion.foundation.sandbox.unsafe import Unsafe
-from agentic_diffusion.testing.execution import Pace, confirm, inline_suite, judge, make_suite
+from agentic_diffusion.testing import execution
+from agentic_diffusion.testing.execution import Pace, confirm, inline_suite, judge, judge_each, make_suite
 
 PACE = Pace(cpu_seconds=0.5, wall_seconds=1.5)
 LIMITS = Limits(seconds=5.0, memory_bytes=256 * MIB, scratch_bytes=16 * MIB, file_bytes=8 * MIB)
@@ -232,3 +234,35 @@ def test_pace_is_checked() -> None:
 def test_other_languages() -> None:
     with pytest.raises(UsageError, match=r"There is no extension .rust. among the languages"):
         make_suite("assert f(1)", origin="x", language="rust")
+
+
+def test_two_servers_keep_the_order_and_lose_only_the_candidate_that_ends_its_own(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execution, "MANY", 2)
+    started = []
+    start = type(sandbox).start
+
+    def counting(self: Sandbox, *arguments: Any, **named: Any) -> Any:
+        started.append(1)
+        return start(self, *arguments, **named)
+
+    monkeypatch.setattr(type(sandbox), "start", counting)
+    suite = inline_suite(["assert f(1) == 2", "assert f(2) == 3"])
+    right, wrong = "def f(x):\n    return x + 1\n", "def f(x):\n    return x\n"
+    killer = "import os, signal\nos.kill(os.getppid(), signal.SIGKILL)\n" + right
+    texts = [right, wrong, "def f(x:\n", right + "# 2\n", "import os\nos._exit(0)\n", right + "# 3\n", killer, right]
+    found = judge(suite, texts, sandbox, workers=2)
+    assert [verdict.candidate for verdict in found] == texts
+    assert [verdict.ok for verdict in found][:6] == [True, False, False, True, False, True]
+    assert found[-1].ok
+    assert len(started) in {2, 3}  # two servers, and one more where a candidate may kill its own
+
+
+def test_one_server_makes_a_verdict_when_it_is_asked_for(sandbox: Sandbox) -> None:
+    suite = inline_suite(["assert f(1) == 2"])
+    right = "def f(x):\n    return x + 1\n"
+    each = judge_each(suite, [right, 7], sandbox, workers=1)  # type: ignore[list-item]
+    assert next(each).ok
+    with pytest.raises(TypeError):  # the second was not looked at before
+        next(each)

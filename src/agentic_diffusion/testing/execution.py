@@ -1,6 +1,7 @@
 """Run candidates against a suite in a sandbox, and say which pass.
 
-    judge     many candidates, one server process in one sandbox, a fork and an empty folder for each candidate
+    judge     many candidates, one server process in one sandbox, a fork and an empty folder for each candidate; where
+              there are many, a second server in a sandbox of its own takes every other one
               (Python; other languages by `runner`)
     confirm   one candidate once more in a fresh process, beside a planted assertion that must fail
 A server that misbehaves is replaced, and the remaining candidates still get their verdict. Expected literals stay
@@ -9,16 +10,22 @@ outside the sandbox (see `rewrite`). Times are seconds, lines count from 1.
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import json
 import random
 import secrets
+import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 from agentic_diffusion.domains.code import languages
+from agentic_diffusion.domains.code.languages import ParseProblem
 from agentic_diffusion.foundation.errors import SandboxError, UsageError
+from agentic_diffusion.foundation.resources import usable_cpus
 from agentic_diffusion.foundation.sandbox.base import Limits, Sandbox, SandboxProcess
 from agentic_diffusion.testing import rewrite, verdicts
 from agentic_diffusion.testing.pace import STUB_PACE, Pace
@@ -45,6 +52,10 @@ __all__ = [
 SERVER_SECONDS = 24 * 3600.0
 START_SECONDS = 60.0
 REPLY_GRACE = 5.0
+MANY = 48
+"""So many candidates are worth the start of a second server."""
+LONG_SECONDS = 0.5
+"""So much time spent on the first few is worth it too: the others may be slow as well."""
 HERE = Path(__file__).parent
 WORKER_FILES = ("worker_python.py", "worker_cases.py", "pytest_stub.py")
 STUBS = (
@@ -69,9 +80,11 @@ def judge(
     pace: Pace | None = None,
     seed: int | None = None,
     counted: bool = False,
+    workers: int | None = None,
 ) -> list[Verdict]:
     """A verdict for every candidate, in their order; see `judge_each`."""
-    return list(judge_each(suite, candidates, sandbox, limits, pace=pace, seed=seed, counted=counted))
+    each = judge_each(suite, candidates, sandbox, limits, pace=pace, seed=seed, counted=counted, workers=workers)
+    return list(each)
 
 
 def judge_each(
@@ -83,16 +96,22 @@ def judge_each(
     pace: Pace | None = None,
     seed: int | None = None,
     counted: bool = False,
+    workers: int | None = None,
 ) -> Iterator[Verdict]:
     """A verdict for every candidate, in their order, each made when it is asked for.
 
     Languages other than Python are judged by batches of `Worker.batch`. `limits` bounds each candidate. `seed` fixes
-    which assertions are sent negated (default: unpredictable). Candidates that do not parse are not run. `counted` says
-    that the candidates count their lines (see `counters`). SandboxError when the sandbox itself fails.
+    which assertions are sent negated (default: unpredictable). `counted` says that the candidates count their lines
+    (see `counters`). `workers` is how many Python servers there are at most, so many candidates run at once (default:
+    two, or one where there is one processor core). Candidates that do not parse are not run. SandboxError when the
+    sandbox itself fails.
     """
     language = languages.get(suite.language)
     with _server(suite, sandbox, limits or Limits(), pace or Pace(), _random(seed)) as server:
         server.counted = counted
+        if isinstance(server, Server):
+            yield from _in_turn(server, candidates, workers or min(2, usable_cpus()))
+            return
         for start in range(0, len(candidates), server.batch):
             batch = candidates[start : start + server.batch]
             problems = [language.parse_error(candidate) for candidate in batch]
@@ -102,6 +121,38 @@ def judge_each(
                     yield verdicts.unparsed(candidate, suite, problem, sandbox.tier)
                 else:
                     yield next(judged)
+
+
+def _in_turn(first: Server, candidates: Sequence[str], workers: int) -> Iterator[Verdict]:
+    """Verdicts in order; a candidate is submitted as soon as a server is idle and the caller asks for more."""
+    language = languages.get(first.suite.language)
+    idle, servers = deque([first]), 1
+    waiting: deque[tuple[str, Server | ParseProblem]] = deque()
+    began = time.monotonic()
+
+    def finish() -> Verdict:
+        candidate, judge_of = waiting.popleft()
+        if isinstance(judge_of, ParseProblem):
+            return verdicts.unparsed(candidate, first.suite, judge_of, first.sandbox.tier)
+        verdict = judge_of.collect(candidate)
+        idle.append(judge_of)
+        return verdict
+
+    with contextlib.ExitStack() as stack:
+        for number, candidate in enumerate(candidates):
+            while not idle:
+                yield finish()
+            left = len(candidates) - number
+            long = number > 0 and time.monotonic() - began > LONG_SECONDS
+            if servers < workers and left > 1 and (left >= MANY or long):
+                servers += 1
+                idle.append(stack.enter_context(first.twin()))
+            problem = language.parse_error(candidate)
+            waiting.append((candidate, problem or idle[0]))
+            if problem is None:
+                idle.popleft().submit(candidate)
+        while waiting:
+            yield finish()
 
 
 def confirm(
@@ -168,36 +219,48 @@ class Server:
         self.sealed = rewrite.build(suite.source, sealed=True, rng=rng)
         self.open: rewrite.Program | None = None
         self.process: SandboxProcess | None = None
+        self.greeted = False
 
-    batch = 1
     stubs = STUBS
     counted = False
     """Whether the candidates count their lines."""
 
-    def verdicts(self, candidates: Sequence[str]) -> Iterator[Verdict]:
-        """Judge candidates in their order, each when its verdict is asked for."""
-        return (self.verdict(candidate) for candidate in candidates)
+    def twin(self) -> Server:
+        """Another server that runs the same program, in a sandbox of its own."""
+        other = copy.copy(self)
+        other.process, other.greeted = None, False
+        return other
 
     def verdict(self, candidate: str) -> Verdict:
-        """Judge one candidate: sealed; then open, if a value could not be sent as plain data."""
-        reply = self._run(candidate, None)
+        """Judge one candidate."""
+        self.submit(candidate)
+        return self.collect(candidate)
+
+    def submit(self, candidate: str) -> None:
+        """Let the worker begin with a candidate, in the sealed form."""
+        self._send(candidate, None)
+
+    def collect(self, candidate: str) -> Verdict:
+        """The verdict on the candidate that was submitted; it is run once more, open, if a value is no plain data."""
+        reply = self._receive()
         verdict = verdicts.read(self.suite, candidate, self.sealed, reply, self.sandbox.tier)
         if verdict is not None:
             return verdict
         if self.open is None:
             self.open = rewrite.build(self.suite.source, sealed=False, rng=self.rng)
-        reply = self._run(candidate, self.open)
+        self._send(candidate, self.open)
+        reply = self._receive()
         return verdicts.must_read(self.suite, candidate, self.open, reply, self.sandbox.tier)
 
     def with_planted(self, candidate: str) -> Verdict:
         """Judge one candidate in the open form with a false case among the true ones."""
         program = rewrite.build(self.suite.source, sealed=False, rng=self.rng, planted=True)
-        reply = self._run(candidate, program)
+        self._send(candidate, program)
+        reply = self._receive()
         return verdicts.must_read(self.suite, candidate, program, reply, self.sandbox.tier)
 
-    def _run(self, candidate: str, program: rewrite.Program | None) -> dict[str, Any] | None:
-        """The worker's reply; None when the worker died of this candidate, and a fresh one waits for the next."""
-        process = self._ready()
+    def _send(self, candidate: str, program: rewrite.Program | None) -> None:
+        """Hand the worker one candidate, under a program of its own where one is given."""
         limits, pace = self.limits, self.pace
         request: dict[str, Any] = {
             "source": candidate,
@@ -216,36 +279,43 @@ class Server:
         if program is not None:
             request["program"] = program.sent
         try:
-            process.send(json.dumps(request).encode())
-            line = process.receive(limits.seconds + REPLY_GRACE)
+            self._started().send(json.dumps(request).encode())
         except SandboxError:
-            line = None
-        reply = read_object(line)
+            if not self.greeted:
+                self._fail()
+
+    def _receive(self) -> dict[str, Any] | None:
+        """The worker's reply; None when the worker died of this candidate, and a fresh one waits for the next."""
+        process = self._started()
+        if not self.greeted:
+            if read_object(process.receive(START_SECONDS)) != {"ready": True}:
+                self._fail()
+            self.greeted = True
+        reply = read_object(process.receive(self.limits.seconds + REPLY_GRACE))
         if reply is None or not reply.get("clean", False):
             self._stop()
         return reply
 
-    def _ready(self) -> SandboxProcess:
-        """The worker, started and given its program."""
+    def _started(self) -> SandboxProcess:
+        """The worker, started and sent its program."""
         if self.process is None:
+            self.greeted = False
             self.process = self.sandbox.start(
                 ["python", "-I", "-S", WORKER_FILES[0]],
                 files={name: (HERE / name).read_bytes() for name in WORKER_FILES},
                 # the worker lives as long as it is needed; each candidate has its own clock inside
                 limits=self.limits.having(seconds=SERVER_SECONDS, cpu_seconds=int(SERVER_SECONDS)),
             )
-            try:
-                self.process.send(json.dumps({"program": self.sealed.sent}).encode())
-                ready = read_object(self.process.receive(START_SECONDS))
-            except SandboxError:
-                ready = None
-            if ready != {"ready": True}:
-                done = self._stop()
-                raise SandboxError(
-                    f"The test worker did not start in the {self.sandbox.tier} sandbox: {done or 'it said nothing'}.",
-                    hint="run `agd doctor` to see which sandbox tiers work here",
-                )
+            self.process.send(json.dumps({"program": self.sealed.sent}).encode())
         return self.process
+
+    def _fail(self) -> NoReturn:
+        """Say that the worker does not start."""
+        said = self._stop()
+        raise SandboxError(
+            f"The test worker did not start in the {self.sandbox.tier} sandbox: {said or 'it said nothing'}.",
+            hint="run `agd doctor` to see which sandbox tiers work here",
+        )
 
     def _stop(self) -> str:
         """End the worker and all that it started; the last line that it complained in."""

@@ -22,6 +22,7 @@ from functools import partial
 from typing import Any
 
 EVENTS_A_CASE = 2000
+PENDING_BYTES = 1 << 16
 VALUE_NODES = 15_000
 VALUE_TEXT = 200_000
 VALUE_DEPTH = 60
@@ -65,9 +66,19 @@ class Lines:
         self.loading = self.found
 
 
-def run_candidate(
-    request: dict[str, Any], program: dict[str, Any], stub: types.CodeType, events: int, output: int
-) -> None:
+class Prepared:
+    """What of a program does not depend on the candidate: made once by the server, which runs nothing of it."""
+
+    def __init__(self, program: dict[str, Any], stub: types.CodeType) -> None:
+        """Compile the parts of the tests, copy the built-ins, and say what an alarm does."""
+        self.program, self.stub = program, stub
+        self.code = [compile(part["code"], "tests.py", "exec", dont_inherit=True) for part in program["parts"]]
+        self.pristine = dict(vars(builtins))
+        for number in (signal.SIGPROF, signal.SIGALRM):
+            signal.signal(number, ring)
+
+
+def run_candidate(request: dict[str, Any], prepared: Prepared, events: int, output: int) -> None:
     """In the child: become a session of its own, limit itself, run the candidate and its cases, report."""
     os.setsid()
     null = os.open(os.devnull, os.O_RDONLY)
@@ -92,18 +103,20 @@ def run_candidate(
     dumps, write, arm = json.dumps, os.write, signal.setitimer
     cpu, wall = request["case_cpu"], request["case_wall"]
 
+    pending = bytearray()
+
     def report(*event: object) -> None:
-        data = mark + dumps(event).encode() + b"\n"
-        while data:
-            data = data[write(events, data) :]
+        # the end of a case travels with the beginning of the next one: what a case says that does not end is not read
+        pending.extend(mark + dumps(event).encode() + b"\n")
+        if event[0] in {"begin", "finish"} or len(pending) > PENDING_BYTES:
+            while pending:
+                del pending[: write(events, pending)]
 
     def alarm(on: bool) -> None:
         arm(signal.ITIMER_PROF, cpu if on else 0)
         arm(signal.ITIMER_REAL, wall if on else 0)
 
-    for number in (signal.SIGPROF, signal.SIGALRM):
-        signal.signal(number, ring)
-    run_cases(source, program, test_space(program, stub, report), report, alarm, lines=Lines() if counted else None)
+    run_cases(source, prepared, test_space(prepared, report), report, alarm, lines=Lines() if counted else None)
     report("finish")
 
 
@@ -114,7 +127,7 @@ def ring(_number: int, _frame: types.FrameType | None) -> None:
 
 def run_cases(
     source: str,
-    program: dict[str, Any],
+    prepared: Prepared,
     space: dict[str, Any],
     report: Callable[..., None],
     alarm: Callable[[bool], None],
@@ -123,11 +136,11 @@ def run_cases(
 ) -> None:
     """Load the candidate, then run parts and calls in order; stop at the first case that does not end."""
     clock = time.monotonic
-    code = {part["code"]: compile(part["code"], "tests.py", "exec", dont_inherit=True) for part in program["parts"]}
+    program = prepared.program
     module = types.ModuleType(SOLUTION)
     sys.modules[SOLUTION] = module
     order = [part["case"] for part in program["parts"]] + [call["case"] for call in program["calls"]]
-    steps: list[Callable[[], None]] = [partial(exec, code[part["code"]], space) for part in program["parts"]]
+    steps: list[Callable[[], None]] = [partial(exec, code, space) for code in prepared.code]
     steps += [partial(call, entry, space) for entry in program["calls"]]
 
     def load() -> None:
@@ -191,9 +204,9 @@ def call(entry: dict[str, Any], space: dict[str, Any]) -> None:
             case.teardown_method()
 
 
-def test_space(program: dict[str, Any], stub: types.CodeType, report: Callable[..., None]) -> dict[str, Any]:
+def test_space(prepared: Prepared, report: Callable[..., None]) -> dict[str, Any]:
     """The namespace of the tests: reporting functions, and built-ins that the candidate cannot patch."""
-    pristine = dict(vars(builtins))
+    program, pristine = prepared.program, prepared.pristine
     counts = {"events": 0}
     plain, opaque, to_text = encode, repr, text_of
 
@@ -227,7 +240,7 @@ def test_space(program: dict[str, Any], stub: types.CodeType, report: Callable[.
     if program["pytest"]:
         module = types.ModuleType("pytest")
         sys.modules["pytest"] = module
-        exec(stub, module.__dict__)
+        exec(prepared.stub, module.__dict__)
     return space
 
 

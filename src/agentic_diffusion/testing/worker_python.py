@@ -21,13 +21,11 @@ import json
 import os
 import resource
 import select
-import shutil
 import signal
 import stat
 import sys
 import time
 from collections.abc import Callable, Iterator
-from types import CodeType
 from typing import Any
 
 REQUEST, REPLY = 3, 4
@@ -56,16 +54,18 @@ def main() -> None:
     libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     sweep([home])
-    gc.freeze()
-    kept: dict[str, Any] = {}
+    kept: Any = None
     for line in lines_of(REQUEST):
         request = json.loads(line)
         if "source" in request:
-            reply = Judgement(request, request.get("program") or kept, stub, home, cases.run_candidate).run()
+            program = cases.Prepared(request["program"], stub) if "program" in request else kept
+            reply = Judgement(request, program, home, cases.run_candidate).run()
         else:
-            kept = request["program"]
-            if kept["unittest"]:
+            if request["program"]["unittest"]:
                 importlib.import_module("unittest")
+            kept = cases.Prepared(request["program"], stub)
+            gc.collect()
+            gc.freeze()  # a collection in a child then leaves these pages shared
             reply = {"ready": True}
         write_all(REPLY, json.dumps(reply).encode() + b"\n")
 
@@ -92,15 +92,8 @@ def write_all(descriptor: int, data: bytes) -> None:
 class Judgement:
     """One candidate from the fork to the empty scratch folder."""
 
-    def __init__(
-        self,
-        request: dict[str, Any],
-        program: dict[str, Any],
-        stub: CodeType,
-        home: str,
-        run_candidate: Callable[..., None],
-    ) -> None:
-        self.request, self.program, self.stub, self.home = request, program, stub, home
+    def __init__(self, request: dict[str, Any], program: Any, home: str, run_candidate: Callable[..., None]) -> None:
+        self.request, self.program, self.home = request, program, home
         self.run_candidate = run_candidate
         self.mark = request["nonce"].encode() + b" "
         self.lines: list[str] = []
@@ -124,7 +117,7 @@ class Judgement:
                 os.close(events_out)
                 os.close(output_out)
                 os.chdir(folder)
-                self.run_candidate(self.request, self.program, self.stub, events_in, output_in)
+                self.run_candidate(self.request, self.program, events_in, output_in)
                 code = 0
             finally:
                 os._exit(code)
@@ -237,6 +230,7 @@ def sweep(folders: list[str]) -> bool:
 
 def remove_tree(path: str) -> None:
     """Remove a folder even when the candidate closed it or what is in it."""
+    shutil = importlib.import_module("shutil")  # few candidates need it, and every fork would carry its libraries
 
     def open_up(function: Callable[..., Any], name: str, _: Any) -> None:
         for place in (os.path.dirname(name), name):
