@@ -2,8 +2,8 @@
 
     python benchmarks/adapter_training.py LOG.jsonl ADAPTER.safetensors --command "python runs/train_adapter.py ..."
 
-Writes `benchmarks/results/adapter_training.json`, or --out. A resumed training has several log lines for some steps: the last
-one of each counts, and the seconds of every stretch are added.
+Writes `benchmarks/results/adapter_training.json`, or --out. A resumed training has several log lines for some steps:
+the last one of each counts, and the seconds of every stretch are added.
 """
 
 from __future__ import annotations
