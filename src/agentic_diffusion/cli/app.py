@@ -30,6 +30,7 @@ _COMMANDS = {
     "config": ("agentic_diffusion.cli.config:app", "The settings: their values and where each came from."),
     "doctor": ("agentic_diffusion.cli.doctor:app", "Check this machine: what works, and what to do about the rest."),
     "generate": ("agentic_diffusion.cli.generate:app", "Generate code for a prompt, verified by its tests."),
+    "infill": ("agentic_diffusion.cli.infill:app", "Fill a hole in a file; the length is the model's choice."),
     "metrics": ("agentic_diffusion.cli.metrics:app", "Measure programs: size, complexity, findings, duplication."),
     "models": (
         "agentic_diffusion.cli.models:app",

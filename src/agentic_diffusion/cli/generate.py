@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
+from agentic_diffusion.cli.judging import sandbox_for, suite_of
 from agentic_diffusion.cli.recording import Record
 from agentic_diffusion.foundation import config, events
 from agentic_diffusion.foundation.errors import ExitCode, UsageError
@@ -123,13 +124,13 @@ def generate(
     output = _Output(out=out, as_json=as_json, explain=explain, show=show)
     text = _prompt(prompt)
     language = _language(lang, tests or [], text, settings.section(GenerateSettings).language)
-    suite = _suite(tests or [], test or [], language.name)
+    suite = suite_of(tests or [], test or [], language.name)
     request = _request(text, suite, settings, language=language.name, candidates=candidates, seed=seed)
     request = replace(request, style=_style(style, language.name))
     output.check()
     if suite is not None and language.harness is not None:
         language.harness.worker()  # a missing toolchain is told before anything is loaded
-    sandbox = _sandbox(settings.section(SandboxSettings), request, unsafe=unsafe_no_sandbox)
+    sandbox = sandbox_for(suite, settings.section(SandboxSettings), unsafe=unsafe_no_sandbox)
     return int(_answer(request, sandbox, settings, output))
 
 
@@ -205,18 +206,6 @@ def _style(paths: list[Path] | None, language: str) -> StyleProfile | None:
     return profile(paths, language)
 
 
-def _suite(files: list[Path], statements: list[str], language: str) -> Suite | None:
-    """All tests as one suite, or None."""
-    if not files and not statements:
-        return None
-    from agentic_diffusion.testing.suite import combine, inline_suite, load_suite
-
-    suites = [load_suite(path) for path in files]
-    if statements:
-        suites.append(inline_suite(statements, language=language))
-    return suites[0] if len(suites) == 1 else combine(suites)
-
-
 def _request(
     text: str, suite: Suite | None, settings: config.Settings, *, language: str, candidates: int | None, seed: int
 ) -> GenerationRequest:
@@ -236,23 +225,6 @@ def _request(
         case_seconds=limits.seconds,
         memory_bytes=limits.memory_bytes,
     )
-
-
-def _sandbox(settings: SandboxSettings, request: GenerationRequest, *, unsafe: bool) -> Sandbox | None:
-    """The sandbox that will judge, after a look at whether the tests can fail at all."""
-    if request.suite is None:
-        return None
-    from agentic_diffusion.foundation.sandbox import Limits, choose
-    from agentic_diffusion.testing.execution import suite_is_vacuous
-
-    sandbox = choose(unsafe=unsafe, only=None if settings.tier == "auto" else settings.tier)
-    limits = Limits(seconds=request.case_seconds, memory_bytes=request.memory_bytes)
-    if suite_is_vacuous(request.suite, sandbox, limits):
-        raise UsageError(
-            "The tests pass for functions that do nothing, so passing them would prove nothing.",
-            hint="assert the results that you expect.",
-        )
-    return sandbox
 
 
 def _answer(
