@@ -1,0 +1,9 @@
+"""`agd test`: the testing framework as a tool of its own, one command a file."""
+
+from __future__ import annotations
+
+from cyclopts import App
+
+app = App(name="test", help="Find, run, cover, generate, judge and suggest tests, in five languages.")
+app.command("agentic_diffusion.cli.test_run:run", name="run", help="Run the tests of a project, each file apart.")
+app.command("agentic_diffusion.cli.test_history:history", name="history", help="How tests and coverage went over time.")
