@@ -70,6 +70,12 @@ class CodeTokenizer:
         self._tokenizer.encode_special_tokens = True
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
+    def encode_with_places(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """As `encode`, with the offsets in `text` between which each token stands, in characters."""
+        self._tokenizer.encode_special_tokens = True
+        found = self._tokenizer.encode(text, add_special_tokens=False)
+        return list(found.ids), [(int(start), int(end)) for start, end in found.offsets]
+
     def decode(self, tokens: Sequence[int]) -> str:
         """Text of `tokens`, special ones left out."""
         return str(self._tokenizer.decode(list(tokens), skip_special_tokens=True))
