@@ -176,6 +176,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--languages", nargs="+", default=list(LANGUAGES), choices=LANGUAGES)
     parser.add_argument("--count", type=int, default=500, help="generations for each language and setting")
+    parser.add_argument("--count-without", type=int, help="generations without the constraint; as many if not given")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--mode", default="denoise", choices=("denoise", "verify", "ar"))
     parser.add_argument("--max-new-tokens", type=int, default=256)
@@ -194,7 +195,8 @@ def main() -> int:
     for language in chosen:
         for constrained in settings:
             done = {row["stream"] for row in rows if (row["language"], row["constrained"]) == (language, constrained)}
-            for first in range(0, options.count, options.batch):
+            count = options.count if constrained else options.count_without or options.count
+            for first in range(0, count, options.batch):
                 if first in done:
                     continue
                 made = run_batch(coder, language, tasks, first, options, constrained=constrained)

@@ -174,14 +174,105 @@ def main_command(data: dict[str, Any]) -> str:
     return f"On stdout:\n\n```text\n{program}\n```\n\nOn stderr:\n\n```text\n{said}\n```\n"
 
 
+def maze(data: dict[str, Any]) -> str:
+    """Strict returns a maze with standard errors, beside what papers report and what needs no denoiser."""
+    rows = [
+        (f"{name} (published)", *(f"{value:.1f}" for value in scores), f"{sum(scores) / 3:.1f}", "", "")
+        for name, scores in data["published"].items()
+        if len(scores) == 3
+    ]
+    for row in data["rows"]:
+        if "average" not in row:
+            continue
+        mazes = [row[name] for name in ("umaze", "medium", "large")]
+        cells = [f"{one['strict']['mean']:.1f} ± {one['strict']['error']:.1f}" for one in mazes]
+        average = row["average"]["strict"]
+        success = sum(one["success"] for one in mazes) / len(mazes)
+        seconds = mazes[-1].get("seconds_a_plan")
+        rows.append(
+            (
+                row["what"],
+                *cells,
+                f"**{average['mean']:.1f} ± {average['error']:.1f}**",
+                f"{success:.0%}",
+                "" if seconds is None else f"{seconds:.3f} s",
+            )
+        )
+    oracle = data["oracle"]
+    rows.append(("oracle", *(f"{oracle[name]:.1f}" for name in ("umaze", "medium", "large", "average")), "", ""))
+    head = ("strict return", "umaze", "medium", "large", "average", "reached", "a plan, large, in a batch")
+    return table(head, rows) + _maze_extras(data["rows"])
+
+
+def _maze_extras(rows: list[dict[str, Any]]) -> str:
+    """Gold, unseen layouts, time and what the loop adds: rows with figures of their own."""
+    found = []
+    for row in rows:
+        name = row["what"]
+        if name.endswith("gold picking"):
+            said = ", ".join(f"{m} {row[m]['mean']:.1f} ± {row[m]['error']:.1f}" for m in ("medium", "large"))
+        elif name.endswith("unseen layouts"):
+            said = ", ".join(
+                f"{group}: {one['success']:.1%} of {one['episodes']} "
+                f"({one['interval'][0]:.1%} to {one['interval'][1]:.1%})"
+                for group, one in row.items()
+                if isinstance(one, dict)
+            )
+        elif name.startswith("seconds a plan"):
+            said = f"{row['large']['median_seconds']:.2f} s, large, one task at a time, {row['large']['plans']} plans"
+        elif name == "what self-evolution adds":
+            said = (
+                f"{row['closed by self-evolution']:.0%} of the gap from base to oracle; the same minutes on the "
+                f"original data: {row['closed by the same minutes on the original data']:.0%}"
+            )
+        else:
+            continue
+        found.append((name, said))
+    return "\n" + table(("", "value"), found) if found else ""
+
+
+def constraint(data: dict[str, Any]) -> str:
+    """How many generations parse, with the constraint and without, and what it costs."""
+    rows = []
+    for row in data["rows"]:
+        low, high = row["interval"]
+        rows.append(
+            (
+                row["language"],
+                "on" if row["constrained"] else "off",
+                f"{row['parses']} of {row['of']} ({row['share']:.1%}; {low:.1%} to {high:.1%})",
+                f"{row['median_tokens']:g}",
+                f"{row['cost_share']:.1%}" if row["constrained"] else "",
+            )
+        )
+    return table(("language", "constraint", "parses (95 % interval)", "median tokens", "share of the time"), rows)
+
+
+def runner_throughput(data: dict[str, Any]) -> str:
+    """Programs a second by the runner and by a plain process each."""
+    rows = [
+        (
+            row["language"],
+            f"{row['runner_programs_per_second']:.0f}",
+            f"{row['plain_programs_per_second']:.1f}",
+            f"{row['ratio']:.1f}",
+        )
+        for row in data["rows"]
+    ]
+    return table(("language", "runner, programs/s", "a process each, programs/s", "ratio"), rows)
+
+
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "adapter": adapter,
     "adapter_training": adapter_training,
     "batch_invariance": batch_invariance,
+    "constraint": constraint,
     "conversion": conversion,
     "first_run": first_run,
     "main_command": main_command,
     "main_job": main_job,
+    "maze": maze,
+    "runner_throughput": runner_throughput,
     "sandbox": sandbox,
     "setup_sizes": setup_sizes,
     "suite_times": suite_times,

@@ -133,6 +133,7 @@ BAD = {
         '"```"\n',
     ],
     "javascript": [
+        "class A {\n  b\n  {}\n}\n",
         "let x = 1 let y",
         ("a = b\n(c)"),
         "if (x) let y = 1;",
