@@ -41,7 +41,7 @@ def suffix_first_prompt(
     """
     before, after = tokenizer.encode(prefix), tokenizer.encode(suffix.rstrip("\n"))
     if longest is not None:
-        room = longest - len(_form(tokenizer, [], [], fence, request))
+        room = longest - len(_form(tokenizer, [], after[:1], fence, request)) + len(after[:1])
         if room < 1:
             raise UsageError(
                 f"The form of a hole has more than {longest} tokens even without the program.",
