@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 
 import pytest
-from tiny_coder import random_adapter, random_llama, stock_tokenizer
 
 from agentic_diffusion.codegen.coder import Coder
 from agentic_diffusion.codegen.reading import read
@@ -18,6 +17,7 @@ from agentic_diffusion.foundation.errors import UsageError
 from agentic_diffusion.foundation.sandbox import Sandbox, choose
 from agentic_diffusion.testing.execution import inline_suite, judge
 from agentic_diffusion.testing.localisation import Suspect
+from tiny_coder import random_adapter, random_llama, stock_tokenizer
 
 EVERY_TOKEN = 400
 """More than the vocabulary of the small model: a change of one token is found whatever it prefers."""

@@ -29,7 +29,12 @@ _COMMANDS = {
     "bench": ("agentic_diffusion.cli.bench:app", "Measure the model on benchmark files: score, interval, cost."),
     "config": ("agentic_diffusion.cli.config:app", "The settings: their values and where each came from."),
     "data": ("agentic_diffusion.cli.data:app", "Training data: generate small tasks in five languages, and run them."),
+    "deps": (
+        "agentic_diffusion.cli.deps:app",
+        "Packages: what needs what, is all as locked, where it runs; add, upgrade, bundle.",
+    ),
     "doctor": ("agentic_diffusion.cli.doctor:app", "Check this machine: what works, and what to do about the rest."),
+    "fix": ("agentic_diffusion.cli.fix:app", "Repair a file that fails its tests; a diff comes out."),
     "generate": ("agentic_diffusion.cli.generate:app", "Generate code for a prompt, verified by its tests."),
     "infill": ("agentic_diffusion.cli.infill:app", "Fill a hole in a file; the length is the model's choice."),
     "metrics": ("agentic_diffusion.cli.metrics:app", "Measure programs: size, complexity, findings, duplication."),
