@@ -56,3 +56,11 @@ def taught_coder():
     import tiny_coder
 
     return tiny_coder.taught()
+
+
+@pytest.fixture(scope="session")
+def hole_coder():
+    """A tiny model that knows by heart what belongs into a few holes; trained once, in seconds."""
+    import tiny_coder
+
+    return tiny_coder.taught_holes()

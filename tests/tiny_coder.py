@@ -16,6 +16,8 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from torch.nn import functional as F
 
 from agentic_diffusion.codegen.coder import Coder
+from agentic_diffusion.codegen.document import Document
+from agentic_diffusion.codegen.infill_prompt import SuffixShown
 from agentic_diffusion.codegen.request import GenerationRequest, build_prompt
 from agentic_diffusion.diffusion.backbones.adapter import PARTS, Adapter, LowRank
 from agentic_diffusion.diffusion.backbones.llama import Llama, LlamaShape
@@ -157,6 +159,22 @@ SCRIPTS = {(SCRIPT, SCRIPT_TEST): "x) {\n  return x + 1;\n}\nk(1)\n"}
 """The same in JavaScript; the answer goes on behind its function."""
 
 
+HOLES = {
+    "python": ("def f(x):\n    return <FILL>\n", "x + 1", "assert f(1) == 2"),
+    "javascript": ("function f(x) {\n  return <FILL>;\n}\n", "x + 1", "assert.equal(f(1), 2)"),
+    "typescript": ("function f(x: number) {\n  return <FILL>;\n}\n", "x + 1", "assert.equal(f(1), 2)"),
+    "java": (
+        "class Solution {\n static int f(int x) {\n  return <FILL>;\n }\n}\n",
+        "x + 1",
+        "assert Solution.f(1) == 2;",
+    ),
+    "go": ("package main\n\nfunc f(x int) int {\n\treturn <FILL>\n}\n", "x + 1", "assert(f(1) == 2)"),
+}
+"""Files with a hole, what belongs into it, and a test; one for each language."""
+LINES = ("def g(x):\n    y = x\n<FILL>\n    return y\n", "    y = y + 1", "assert g(1) == 2")
+"""The same with a hole that takes whole lines."""
+
+
 class _Dense:
     """The memory of a pass that keeps gradients: keys and values of this pass alone, for rows of equal length."""
 
@@ -169,14 +187,33 @@ class _Dense:
 def taught(steps: int = 300) -> Coder:
     """A coder whose parent was trained, here and now, until it says `ANSWERS` by heart."""
     tokenizer = CodeTokenizer(stock_tokenizer())
-    shape = tiny_shape(width=64, mlp=128)
-    texts, begins = [], []
+    pairs = []
     told = [("python", *item) for item in ANSWERS.items()] + [("javascript", *item) for item in SCRIPTS.items()]
     for language, (prompt, test), answer in told:
         request = GenerationRequest(prompt=prompt, suite=inline_suite([test], language=language), language=language)
         tokens = build_prompt(request, languages.get(language), tokenizer).tokens
-        begins.append(len(tokens))
-        texts.append([*tokens, *tokenizer.encode(answer), tokenizer.fence_id])
+        pairs.append((tokens, [*tokenizer.encode(answer), tokenizer.fence_id]))
+    return _learned(pairs, tiny_shape(width=64, mlp=128), steps)
+
+
+@functools.cache
+def taught_holes(steps: int = 300) -> Coder:
+    """A coder that knows by heart what belongs into `HOLES` and `LINES`."""
+    tokenizer = CodeTokenizer(stock_tokenizer())
+    shape = tiny_shape(width=64, mlp=128, context=640)
+    pairs = []
+    for language, (text, filling, _) in [*HOLES.items(), ("python", LINES)]:
+        hole = Document.decode(text.encode(), language).at_markers().hole(0, language)
+        prompt = SuffixShown().prompt(hole, tokenizer, shape.context)
+        written = f"{prompt.forced}{filling}{hole.rest}\n"
+        pairs.append((prompt.tokens, [*tokenizer.encode(written), tokenizer.fence_id]))
+    return _learned(pairs, shape, steps)
+
+
+def _learned(pairs: list[tuple[list[int], list[int]]], shape: LlamaShape, steps: int) -> Coder:
+    """A coder that goes on from every prompt with its answer."""
+    tokenizer = CodeTokenizer(stock_tokenizer())
+    texts, begins = [[*prompt, *answer] for prompt, answer in pairs], [len(prompt) for prompt, _ in pairs]
     longest = max(map(len, texts))
     padded = torch.tensor([[*text, *[END] * (longest - len(text))] for text in texts])
     places = torch.arange(1, longest)

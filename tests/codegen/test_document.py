@@ -1,13 +1,14 @@
 """Documents: bytes outside a hole never change, wherever it is; places that do not exist are refused."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentic_diffusion.codegen.document import MARKER, Document, Place, parse_place
 from agentic_diffusion.foundation.errors import UsageError
 
 BOM = b"\xef\xbb\xbf"
+law = settings(deadline=None, max_examples=60)
 lines = st.lists(
     st.sampled_from(["def f(x):", "\treturn x  ", "", "    y = 'é数'", "  ", "// 🙂", "a\u2028b", "x\ry"]),
     min_size=1,
@@ -23,11 +24,13 @@ def documents(draw) -> bytes:
     return (BOM if draw(st.booleans()) else b"") + (text.rstrip("\r\n") if draw(st.booleans()) else text).encode()
 
 
+@law
 @given(documents())
 def test_a_document_gives_its_bytes_back(data):
     assert Document.decode(data, "f.py").encode() == data
 
 
+@law
 @given(documents(), st.data(), st.sampled_from(["", "z", "z = 1\n", "if z:\n    w()\n"]))
 def test_bytes_outside_the_hole_are_unchanged_wherever_it_is(data, drawn, filling):
     document = Document.decode(data, "f.py")

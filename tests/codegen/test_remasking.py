@@ -1,17 +1,27 @@
 """Remasking: what is kept is whole lines before the one at fault."""
 
-import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from agentic_diffusion.codegen.remasking import evidence_of, plan_remask
-from agentic_diffusion.domains.code.languages import ParseProblem
+from agentic_diffusion.codegen.remasking import plan_remask
 from agentic_diffusion.domains.code.tokenizer import CodeTokenizer
 from agentic_diffusion.testing import verdicts
 from agentic_diffusion.testing.suite import inline_suite
 from tiny_coder import stock_tokenizer
 
 TOKENIZER = CodeTokenizer(stock_tokenizer())
+law = settings(deadline=None)
+SUITE = inline_suite(["assert f(1) == 2"])
+CRASHED = verdicts.verdict_of(
+    "",
+    (
+        verdicts.Outcome(
+            case=SUITE.cases[0], status="error", message="TypeError: no", error_type="TypeError", line=2, seconds=0.0
+        ),
+    ),
+    "none",
+)
+"""The first line that a stack trace names is handed over beside it."""
 lines = st.lists(
     st.sampled_from(["x):", "    return x + 1", "", "    y = 'é数'", "    if x == 2:", "        pass", "\ty = 3"]),
     min_size=1,
@@ -24,9 +34,10 @@ def _plan(text: str, line: int | None, *, opening: str = "def f(", doubt: int | 
     confidences = [0.9] * len(tokens)
     if doubt is not None:
         confidences[doubt] = 0.1
-    return tokens, plan_remask(tokens, confidences, opening, TOKENIZER, line, evidence="stack trace")
+    return tokens, plan_remask(tokens, confidences, opening, TOKENIZER, line, verdict=CRASHED)
 
 
+@law
 @given(lines, st.integers(1, 9), st.sampled_from(["def f(", "", "import re\n\ndef f("]))
 def test_kept_tokens_are_the_whole_lines_before_the_fault(body, fault, opening):
     text = "\n".join(body)
@@ -55,6 +66,7 @@ def test_nothing_is_planned_when_the_first_line_is_at_fault_or_none_of_the_token
     assert _plan("", 2)[1] is None
 
 
+@law
 @given(lines, st.data())
 def test_without_a_line_the_token_of_least_confidence_decides_but_never_the_head(body, data):
     text = "x):\n" + "\n".join(body)
@@ -72,30 +84,3 @@ def test_without_a_line_the_token_of_least_confidence_decides_but_never_the_head
 
 def test_a_text_of_one_line_has_no_body_to_doubt():
     assert _plan("x): return x", None, doubt=2)[1] is None
-
-
-@pytest.mark.parametrize(
-    ("status", "kind", "message", "line", "said"),
-    [
-        ("failed", "AssertionError", "AssertionError: got 1, expected 2", None, "failed assertion"),
-        ("error", "TypeError", "TypeError: x is not a function", 2, "stack trace"),
-        ("failed", "AssertionError", "got 1, expected 2 (type error in line 3: no such name)", 3, "type error"),
-        ("passed", None, "", None, "no evidence"),
-    ],
-)
-def test_evidence_is_named_by_what_it_is(status, kind, message, line, said):
-    suite = inline_suite(["assert f(1) == 2", "assert f(2) == 3"], language="python")
-    lost = verdicts.Outcome(case=suite.cases[0], status="passed", message="", error_type=None, line=None, seconds=0.0)
-    told = verdicts.Outcome(
-        case=suite.cases[1], status=status, message=message, error_type=kind, line=line, seconds=0.0
-    )
-    verdict = verdicts.verdict_of("", (lost, told), "none")
-    assert evidence_of(verdict, parses=True) == said
-    assert evidence_of(verdict, parses=False) == "parse error"
-
-
-def test_what_a_compiler_says_is_a_compile_error():
-    suite = inline_suite(["assert f(1) == 2"], language="python")
-    problem = ParseProblem(line=3, column=1, message="cannot find symbol")
-    assert evidence_of(verdicts.unparsed("", suite, problem, "none"), parses=True) == "compile error"
-    assert evidence_of(None, parses=True) == "no evidence"

@@ -64,7 +64,7 @@ def test_an_unknown_kind_is_refused():
     with pytest.raises(UsageError) as caught:
         plugins.discover("colours")
     assert caught.value.message == (
-        "'colours' is no kind of extension: denoisers, languages, rewards, strategies, test_strategies are."
+        "'colours' is no kind of extension: denoisers, evidence, languages, rewards, strategies, test_strategies are."
     )
 
 

@@ -11,7 +11,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from agentic_diffusion.codegen.remasking import RemaskPlan, evidence_of, plan_remask
+from agentic_diffusion.codegen.remasking import RemaskPlan, plan_remask
 from agentic_diffusion.codegen.request import build_prompt
 from agentic_diffusion.codegen.result import Candidate, GenerationResult
 from agentic_diffusion.domains.code import languages
@@ -225,9 +225,14 @@ class _Search:
             line += _lines_before(start.program, text)
             if line > text.count("\n") + 1:
                 line = None  # something is missing at the end, and no line can tell where it should have been
-        evidence = evidence_of(verdict, parses=start.parse_line is None)
         return plan_remask(
-            start.tokens, start.confidences, self.prompt.opening, self.coder.tokenizer, line, evidence=evidence
+            start.tokens,
+            start.confidences,
+            self.prompt.opening,
+            self.coder.tokenizer,
+            line,
+            verdict=verdict,
+            parses=start.parse_line is None,
         )
 
     def _fits(self, plan: RemaskPlan) -> bool:

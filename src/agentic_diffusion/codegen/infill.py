@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from agentic_diffusion.codegen.hole import Filling, Hole
 from agentic_diffusion.codegen.infill_constraint import HoleConstraint
 from agentic_diffusion.codegen.infill_ends import Ends, HoleEnd
-from agentic_diffusion.codegen.infill_prompt import MarkedFile, PromptForm, healed
+from agentic_diffusion.codegen.infill_prompt import PromptForm, SuffixShown, healed
 from agentic_diffusion.codegen.infill_ranking import Ranking, Terms, terms
 from agentic_diffusion.domains.code import languages
 from agentic_diffusion.foundation.errors import UsageError
@@ -95,7 +95,7 @@ def fill(
         settings,
         seed=seed,
         longest_lines=longest_lines,
-        form=form or MarkedFile(),
+        form=form or SuffixShown(),
         length=length,
         constraint=constraint,
     )
@@ -193,6 +193,8 @@ class _Task:
             texts = [text] if text.strip() else []
         else:
             texts = self.rule.ends(text, complete=sample.finished)
+            if self.prompt.tells_end and sample.finished:
+                texts = texts[-1:]
         reached, shown = [], 0
         for piece in self.coder.tokenizer.pieces(sample.tokens):
             shown += len(piece)

@@ -1,12 +1,15 @@
 """How a hole is put to the model: one object a form, so that a newly trained one plugs in as another object.
 
-    MarkedFile     a chat that shows the program with the hole marked; the answer is the program up to the hole
+    SuffixShown    a chat that asks for a program which ends with the suffix; the answer is the program up to the hole
     LeftContext    the same without the suffix in view: what is left of a model that only goes on
     SuffixFirst    the suffix before the prefix in the clean past, and a token that ends the middle; for adapters that
                    were trained on it (`domains.code.infill_form`)
 
-Every form ends its prompt where tokens naturally end: trailing white space, or the last token of the prefix, is taken
-off the prompt, and the answer has to begin with it ("token healing"). A model that reads "\\n" as a token of its own
+The suffix stands before the prefix, and the program is not shown a second time with the hole marked: so the parent
+finds lines that were taken out of programs likelier, and prompts are shorter.
+
+The untrained forms end a prompt where tokens naturally end: trailing white space, or the last token of the prefix, is
+taken off it, and the answer has to begin with that ("token healing"). A model that reads "\\n" as a token of its own
 goes on at the margin; one that reads it as the beginning of "\\n    " goes on in the block.
 """
 
@@ -29,6 +32,8 @@ _HEALED = 200
 """Characters of the prefix that are looked at to find its last token."""
 _SUFFIX_SHARE = 0.4
 """Share of a window that the suffix may take; what it leaves belongs to the prefix."""
+_WIDEST = 64
+"""Characters that a token has at most on average; longer texts are cut before they are split into tokens."""
 _NOTE_SHARE = 0.25
 """Share of the room that the note may take."""
 
@@ -43,6 +48,8 @@ class InfillPrompt:
     """The end of the prefix that the prompt lacks: every answer begins with it, no filling holds it."""
     enders: tuple[int, ...]
     """Tokens that end a filling, besides the model's own end-of-text."""
+    tells_end: bool = False
+    """Whether the model was trained to say where a filling ends; of an answer that ended no shorter part is tried."""
 
 
 class PromptForm(Protocol):
@@ -53,34 +60,26 @@ class PromptForm(Protocol):
 
 
 @dataclass(frozen=True)
-class MarkedFile:
-    """A chat that shows the program with the hole in it."""
+class SuffixShown:
+    """A chat that asks for a program which ends with the suffix; the answer is the program up to the hole."""
 
     def prompt(self, hole: Hole, tokenizer: CodeTokenizer, room: int) -> InfillPrompt:
-        """See `PromptForm`; a program that is too large is shown as a window of whole lines around the hole."""
+        """See `PromptForm`; of a program that is too large the lines around the hole are shown."""
         kept, forced = healed(hole.prefix, tokenizer)
-        fence = languages.get(hole.language).fences[0]
         note = cut_end(hole.note.strip(), tokenizer, int(room * _NOTE_SHARE))
-        form = len(self._form(tokenizer, "", "", note, fence))
-        free = room - form
-        if free < 1:
-            raise UsageError(
-                f"The form of a hole has {form} tokens, and there is room for {room}.", hint="shorten the note."
-            )
-        behind = cut_end(hole.suffix.rstrip(), tokenizer, int(free * _SUFFIX_SHARE))
-        # The prefix is written twice: shown in the question, gone on from in the answer.
-        own = (free - len(tokenizer.encode(behind))) // 2
-        before = cut_begin(kept, tokenizer, own)
-        return InfillPrompt(self._form(tokenizer, before, behind, note, fence), forced, (tokenizer.fence_id,))
+        free = _room(len(self._form(hole, tokenizer, "", "", note)), room)
+        behind = cut_end(hole.suffix.strip("\n").rstrip(), tokenizer, int(free * _SUFFIX_SHARE))
+        free = _room(len(self._form(hole, tokenizer, "", behind, note)), room)
+        before = cut_begin(kept, tokenizer, free)
+        return InfillPrompt(self._form(hole, tokenizer, before, behind, note), forced, (tokenizer.fence_id,))
 
-    def _form(self, tokenizer: CodeTokenizer, before: str, behind: str, note: str, fence: str) -> list[int]:
-        told = f"{note}\n" if note else ""
-        behind = behind if behind.startswith("\n") else f"\n{behind}"
-        request = (
-            f"{told}Complete this program:\n{FENCE}{fence}\n{before}\n{FENCE}\n"
-            f"After the missing part it goes on with:\n{FENCE}{fence}{behind}\n{FENCE}\nWrite the whole program."
-        )
-        return tokenizer.chat(request, language=fence, opening=before).tokens
+    def _form(self, hole: Hole, tokenizer: CodeTokenizer, before: str, behind: str, note: str) -> list[int]:
+        language = languages.get(hole.language)
+        asked = f"Write a {language.title} program"
+        if behind:
+            asked += f" that ends with these lines:\n{FENCE}{language.fences[0]}\n{behind}\n{FENCE}"
+        request = f"{note}\n{asked}" if note else asked
+        return tokenizer.chat(request, language=language.fences[0], opening=before).tokens
 
 
 @dataclass(frozen=True)
@@ -94,31 +93,39 @@ class LeftContext:
         note = cut_end(hole.note.strip(), tokenizer, int(room * _NOTE_SHARE))
         request = f"{note}\nWrite a {language.title} program.".strip()
         form = tokenizer.chat(request, language=language.fences[0]).tokens
-        if room <= len(form):
-            raise UsageError(
-                f"The form of a hole has {len(form)} tokens, and there is room for {room}.", hint="shorten the note."
-            )
-        before = cut_begin(kept, tokenizer, room - len(form))
+        before = cut_begin(kept, tokenizer, _room(len(form), room))
         opened = tokenizer.chat(request, language=language.fences[0], opening=before)
         return InfillPrompt(opened.tokens, forced, (tokenizer.fence_id,))
 
 
 @dataclass(frozen=True)
 class SuffixFirst:
-    """The suffix before the prefix in the clean past; the end-of-middle token says how long the filling is."""
+    """The suffix before the prefix in the clean past; the end-of-middle token says how long the filling is.
+
+    What such a model was trained on is split into tokens at the hole itself, and a middle of whole lines has its last
+    line break, so nothing is healed and a suffix begins with its first line.
+    """
 
     def prompt(self, hole: Hole, tokenizer: CodeTokenizer, room: int) -> InfillPrompt:
         """See `PromptForm`."""
-        kept, forced = healed(hole.prefix, tokenizer)
         tokens = suffix_first_prompt(
             tokenizer,
-            kept,
-            hole.suffix,
+            hole.prefix,
+            hole.suffix.removeprefix("\n") if hole.whole_lines else hole.suffix,
             fence=languages.get(hole.language).fences[0],
             request=cut_end(hole.note.strip(), tokenizer, int(room * _NOTE_SHARE)),
             longest=room,
         )
-        return InfillPrompt(tokens, forced, (end_of_middle(tokenizer),))
+        return InfillPrompt(tokens, "", (end_of_middle(tokenizer),), tells_end=True)
+
+
+def _room(form: int, room: int) -> int:
+    """What is left of a room beside the form."""
+    if form >= room:
+        raise UsageError(
+            f"The form of a hole has {form} tokens, and there is room for {room}.", hint="shorten the note."
+        )
+    return room - form
 
 
 def healed(prefix: str, tokenizer: CodeTokenizer) -> tuple[str, str]:
@@ -135,6 +142,7 @@ def healed(prefix: str, tokenizer: CodeTokenizer) -> tuple[str, str]:
 
 def cut_begin(text: str, tokenizer: CodeTokenizer, room: int) -> str:
     """The last lines of `text` that have at most `room` tokens; where one line alone has more, the end of it."""
+    text = text[-_WIDEST * max(room, 1) :]
     tokens = tokenizer.encode(text)
     if len(tokens) <= room:
         return text
@@ -144,6 +152,7 @@ def cut_begin(text: str, tokenizer: CodeTokenizer, room: int) -> str:
 
 def cut_end(text: str, tokenizer: CodeTokenizer, room: int) -> str:
     """The first lines of `text` that have at most `room` tokens; where one line alone has more, its beginning."""
+    text = text[: _WIDEST * max(room, 1)]
     tokens = tokenizer.encode(text)
     if len(tokens) <= room:
         return text

@@ -4,6 +4,7 @@
     languages         agentic_diffusion.languages
     strategies        agentic_diffusion.strategies         (adaptation)
     denoisers         agentic_diffusion.denoisers          (denoisers and backbones)
+    evidence          agentic_diffusion.evidence           (what tells that a part of a program is wrong)
     rewards           agentic_diffusion.rewards
     test_strategies   agentic_diffusion.test_strategies
 
@@ -20,7 +21,7 @@ from typing import Any
 from agentic_diffusion.foundation.errors import SetupError, UsageError
 from agentic_diffusion.foundation.events import get_logger
 
-KINDS = ("denoisers", "languages", "rewards", "strategies", "test_strategies")
+KINDS = ("denoisers", "evidence", "languages", "rewards", "strategies", "test_strategies")
 _OURS = "agentic-diffusion"
 _logger = get_logger(__name__)
 
