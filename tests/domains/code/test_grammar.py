@@ -93,6 +93,8 @@ GOOD = {
         ),
     ],
     "go": [
+        "func f(a, b int, c ...string) (x, y int) {\n\treturn\n}\n",
+        "func f(a ...int) (int, string) {\n\treturn 1, \"\"\n}\n",
         (
             "package main\n"
             "\n"
@@ -158,6 +160,8 @@ BAD = {
         "class A { f = 1; }",
     ],
     "go": [
+        "func f() (a ...int) {}\n",
+        "func f(a ...int, b int) {}\n",
         ("package main\n\nfunction f() {}\n"),
         ("package main\n\nfunc f() {\n\tx\n\t.y()\n}\n"),
         ("package main\n\nfunc f() {\n\ta, b\n}\n"),
