@@ -41,5 +41,5 @@ def test_generated_rows_are_run_and_can_be_learned(tmp_path, capsys):
     ],
 )
 def test_wrong_flags_are_told(capsys, flags, sentence):
-    assert main(["data", "generate", "--out", "own.jsonl", "--run", "0", *flags]) == 2
+    assert main(["data", "generate", "--out", "own.jsonl", *flags]) == 2
     assert sentence in capsys.readouterr().err

@@ -142,7 +142,8 @@ def test_rows_without_a_licence_may_be_the_users_own(write):
 
 @pytest.mark.parametrize(
     ("given", "name"),
-    [("MIT", "MIT"), ("bsd-3", "BSD-3-Clause"), ("Apache-2.0 AND BSL-1.0", "Apache-2.0 AND BSL-1.0"),
+    [("MIT", "MIT"), ("bsd-3", "BSD-3-Clause"),
+        ("EDL-1.0(BSD)", "EDL-1.0"), ("Apache-2.0 AND BSL-1.0", "Apache-2.0 AND BSL-1.0"),
      ("GPL-2.0 OR MIT", "MIT"), ("(MIT OR GPL-2.0)", "MIT")],
 )  # fmt: skip
 def test_licences_have_their_spdx_names(given, name):

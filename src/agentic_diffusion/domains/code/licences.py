@@ -38,7 +38,7 @@ def permitted(licence: str, *, also: Iterable[str] = ()) -> str:
             hint='give each row a "license", or say that the data are your own: --licence own.',
         )
     known = _BY_SMALL_LETTERS | {name.lower(): name for name in also}
-    choices = [_all_of(choice, known) for choice in re.split(r"\s+OR\s+", licence.strip(" ()"))]
+    choices = [_all_of(choice, known) for choice in re.split(r"\s+OR\s+", _bare(licence))]
     for choice in choices:
         if choice is not None:
             return choice
@@ -50,5 +50,13 @@ def permitted(licence: str, *, also: Iterable[str] = ()) -> str:
 
 def _all_of(expression: str, known: dict[str, str]) -> str | None:
     """The SPDX names of "A AND B", or None where one of them is not known."""
-    names = [known.get(part.strip(" ()").lower()) for part in re.split(r"\s+AND\s+", expression)]
+    names = [known.get(_bare(part).lower()) for part in re.split(r"\s+AND\s+", _bare(expression))]
     return None if None in names else " AND ".join(name for name in names if name)
+
+
+def _bare(expression: str) -> str:
+    """An expression without blanks and brackets around all of it."""
+    expression = expression.strip()
+    while expression.startswith("(") and expression.endswith(")"):
+        expression = expression[1:-1].strip()
+    return expression

@@ -127,7 +127,9 @@ def snake_name(spec: Spec, draw: random.Random) -> str:
     told = [spec.arrange.name] if spec.arrange else []
     told += [spec.mapping.name] if spec.mapping else []
     told += [_short(spec.tests[0], draw)] if spec.tests else []
-    kept = told if len(told) < 2 else [part for part in told if draw.random() < 0.75]
+    kept = [part for part in told if draw.random() < 0.75] if len(told) > 1 else told
+    if not fold and not kept:
+        kept = told[:1]
     return "_".join(part for part in (fold, *kept, spec.source) if part)
 
 
