@@ -159,6 +159,7 @@ def options_of() -> argparse.Namespace:
     parser.add_argument("--mode", default="denoise", choices=("denoise", "verify", "ar"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--limit", type=int, help="rows that are looked at")
+    parser.add_argument("--model", default="default", help="another model than the default one, or a folder")
     parser.add_argument("--adapter", type=Path, help="another adapter than the one that ships")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "infill.json")
     return parser.parse_args()
@@ -167,7 +168,8 @@ def options_of() -> argparse.Namespace:
 def main() -> int:
     options = options_of()
     rows = read(options.file)[: options.limit]
-    coder = Coder.load(ModelSettings(), **({"adapter": options.adapter} if options.adapter else {}))
+    settings = ModelSettings(name=options.model, adapter=str(options.adapter or ""))
+    coder = Coder.load(settings)
     run = {
         "file": options.file.name, "rows": len(rows), "candidates": options.candidates, "lines": options.lines,
         "mode": options.mode, "seed": options.seed, "systems": options.systems, "weights": coder.weights,

@@ -10,7 +10,7 @@ import difflib
 import os
 import stat
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from agentic_diffusion.codegen.infill_search import InfillRequest, InfillResult
     from agentic_diffusion.domains.code.languages.language import Language
     from agentic_diffusion.foundation.sandbox import Sandbox
+    from agentic_diffusion.testing.suite import Suite
 
 app = App(name="infill", help="Fill a hole in a file; the length is the model's choice, tests decide.")
 
@@ -128,33 +129,12 @@ def infill(
     output.check()
     language = _language(lang, file)
     document = _with_holes(_document(file), at, between)
-    suite = suite_of(tests or [], test or [], language.name)
-    if suite is not None and suite.language != language.name:
-        raise UsageError(
-            f"The tests ({suite.origin}) are in {suite.language}, and the file is {language.title}.",
-            hint="give tests in the language of the file, or name it with --lang.",
-        )
-    from agentic_diffusion.codegen.infill import LONGEST_LINES
-    from agentic_diffusion.codegen.infill_search import InfillRequest
-    from agentic_diffusion.codegen.request import decode_settings
-
-    chosen, limits = settings.section(GenerateSettings), settings.section(SandboxSettings)
-    request = InfillRequest(
-        document=document,
-        language=language.name,
-        note=note,
-        suite=suite,
-        candidates=candidates,
-        seconds=chosen.budget_seconds,
-        longest_lines=LONGEST_LINES if lines is None else lines,
-        decode=decode_settings(chosen, seed=seed),
-        constraint=chosen.constraint == "on",
-        case_seconds=limits.seconds,
-        memory_bytes=limits.memory_bytes,
-    )
+    suite = _suite(tests or [], test or [], language)
+    request = _request(document, suite, settings, language=language.name, candidates=candidates, seed=seed)
+    request = replace(request, note=note, longest_lines=request.longest_lines if lines is None else lines)
     if suite is not None and language.harness is not None:
         language.harness.worker()  # a missing toolchain is told before anything is loaded
-    sandbox = sandbox_for(suite, limits, unsafe=unsafe_no_sandbox)
+    sandbox = sandbox_for(suite, settings.section(SandboxSettings), unsafe=unsafe_no_sandbox)
     return int(_answer(request, sandbox, settings, output))
 
 
@@ -239,6 +219,43 @@ def _with_holes(document: Document, at: str | None, between: tuple[str, str] | N
         return document.at(parse_place(at))
     assert between is not None
     return document.between(parse_place(between[0]), parse_place(between[1]))
+
+
+def _suite(files: list[Path], statements: list[str], language: Language) -> Suite | None:
+    suite = suite_of(files, statements, language.name)
+    if suite is not None and suite.language != language.name:
+        raise UsageError(
+            f"The tests ({suite.origin}) are in {suite.language}, and the file is {language.title}.",
+            hint="give tests in the language of the file, or name it with --lang.",
+        )
+    return suite
+
+
+def _request(
+    document: Document,
+    suite: Suite | None,
+    settings: config.Settings,
+    *,
+    language: str,
+    candidates: int | None,
+    seed: int,
+) -> InfillRequest:
+    """The request that the flags and settings describe."""
+    from agentic_diffusion.codegen.infill_search import InfillRequest
+    from agentic_diffusion.codegen.request import decode_settings
+
+    chosen, limits = settings.section(GenerateSettings), settings.section(SandboxSettings)
+    return InfillRequest(
+        document=document,
+        language=language,
+        suite=suite,
+        candidates=candidates,
+        seconds=chosen.budget_seconds,
+        decode=decode_settings(chosen, seed=seed),
+        constraint=chosen.constraint == "on",
+        case_seconds=limits.seconds,
+        memory_bytes=limits.memory_bytes,
+    )
 
 
 def _answer(request: InfillRequest, sandbox: Sandbox | None, settings: config.Settings, output: _Output) -> ExitCode:

@@ -57,6 +57,8 @@ class Coder:
     """Text to ids and back."""
     weights: str
     """SHA-256 of the adapter's file, or of the parent's where there is no adapter."""
+    holes: str = ""
+    """Form of holes that the adapter was trained on, see `infill_prompt.FORMS`; "" where it saw none."""
 
     @cached_property
     def top_level_line(self) -> TopLevelLine:
@@ -111,13 +113,14 @@ class Coder:
         require_memory(size * (2 if dtype == torch.float32 else 1) + (256 << 20), "loading the model")
         torch.set_num_threads(settings.threads or usable_cpus())
         parent = Llama.load(folder, dtype=dtype)
-        loaded = None
+        loaded, holes = None, ""
         if adapter is not None:
             loaded, config = load_adapter(adapter, parent)
+            holes = str(config.get("holes", ""))
             if not _belongs(config, folder):
                 get_logger(__name__).warning("the adapter was trained on other weights than those in %s", folder)
         weights = checksum(adapter if adapter is not None else folder / "model.safetensors")
-        return cls(parent, loaded, CodeTokenizer.load(folder), weights)
+        return cls(parent, loaded, CodeTokenizer.load(folder), weights, holes)
 
     def decoder(self, settings: DecodeSettings) -> BlockDecoder:
         """A decoder with these settings; a closing code fence ends an answer."""

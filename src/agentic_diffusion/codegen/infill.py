@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from agentic_diffusion.codegen.hole import Filling, Hole
 from agentic_diffusion.codegen.infill_constraint import HoleConstraint
 from agentic_diffusion.codegen.infill_ends import Ends, HoleEnd
-from agentic_diffusion.codegen.infill_prompt import PromptForm, SuffixShown, healed
+from agentic_diffusion.codegen.infill_prompt import PromptForm, form_named, healed
 from agentic_diffusion.codegen.infill_ranking import Ranking, Terms, terms
 from agentic_diffusion.domains.code import languages
 from agentic_diffusion.foundation.errors import UsageError
@@ -42,7 +42,7 @@ _BATCH = 16
 """Answers denoised together."""
 _QUORUM = 0.75
 """A batch is over when this share of it has ended; a cut answer still offers its whole lines."""
-_SHARE_TEMPERATURE = 0.7
+_WARM = 0.7
 """Temperature of the samples where the settings are greedy."""
 
 
@@ -80,7 +80,7 @@ def fill(
         longest_lines: Lines of a filling at most.
         stop: Asked after every forward; True cuts the answers where they are, and no further ones are drawn.
         observe: Sees every denoising step.
-        form: How the hole is put to the model.
+        form: How the hole is put to the model; None is the form that the adapter was trained on, if any.
         ranking: What fillings are ranked by.
         length: Tokens of the filling where they are known ("oracle length"); None lets the model choose.
         constraint: Whether the grammar of the language, where it has one, holds the answers.
@@ -95,7 +95,7 @@ def fill(
         settings,
         seed=seed,
         longest_lines=longest_lines,
-        form=form or SuffixShown(),
+        form=form or form_named(coder.holes),
         length=length,
         constraint=constraint,
     )
@@ -137,7 +137,7 @@ class _Task:
     ) -> list[_Draft]:
         """Distinct fillings of so many answers: a greedy one, then samples in batches."""
         found = self._denoise([0], 0.0, stop, observe)
-        warm = self.settings.temperature or _SHARE_TEMPERATURE
+        warm = self.settings.temperature or _WARM
         for start in range(1, candidates, _BATCH):
             if stop():
                 break

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Protocol
 from agentic_diffusion.domains.code import languages
 from agentic_diffusion.domains.code.infill_form import end_of_middle, suffix_first_prompt
 from agentic_diffusion.domains.code.tokenizer import FENCE
-from agentic_diffusion.foundation.errors import UsageError
+from agentic_diffusion.foundation.errors import ModelFileError, UsageError
 
 if TYPE_CHECKING:
     from agentic_diffusion.codegen.hole import Hole
@@ -117,6 +117,20 @@ class SuffixFirst:
             longest=room,
         )
         return InfillPrompt(tokens, "", (end_of_middle(tokenizer),), tells_end=True)
+
+
+FORMS: dict[str, PromptForm] = {"": SuffixShown(), "suffix-first": SuffixFirst()}
+"""Forms by the name that an adapter trained on holes notes in its file; "" is that of all others."""
+
+
+def form_named(name: str) -> PromptForm:
+    """The form that an adapter names; ModelFileError where there is none of that name."""
+    if name not in FORMS:
+        raise ModelFileError(
+            f"The adapter was trained on holes of the form {name!r}, which is not known here.",
+            hint="use a newer version of this package, or another adapter.",
+        )
+    return FORMS[name]
 
 
 def _room(form: int, room: int) -> int:
