@@ -236,22 +236,23 @@ def _module_of(project: Project, folder: str) -> str | None:
 
 # Java ---------------------------------------------------------------------------------------------------------------
 
+_LEAN_JAVAC = (
+    "-J-XX:TieredStopAtLevel=1", "-J-XX:+UseSerialGC", "-J-XX:-UsePerfData", "-nowarn", "-proc:none", "-encoding",
+    "UTF-8", "-g",
+)  # fmt: skip
 LEAN = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:-UsePerfData", "-Xshare:auto", "-Xmx1g")
 
 
 def _java_toolkit(project: Project, jdk: Tool, founds: Sequence[Found]) -> Toolkit:
     """Everything is compiled at once; if that fails, the programs first and then each test by itself."""
-    javac, tests = str(jdk.root / "bin" / "javac"), {found.path for found in founds}
+    tests = {found.path for found in founds}
     own = sorted(path.relative_to(project.root).as_posix() for path in _java_files(project.root))
-    shim = [str(path) for path in sorted((SHIM / "org").rglob("*.java"))] if project.junit_jar is None else []
+    own_junit = [SHIM / "agd" / "Checks.java", *sorted((SHIM / "org").rglob("*.java"))]
+    shim = [str(path) for path in own_junit] if project.junit_jar is None else []
     shim += [str(path) for path in sorted((HERE / "worker_java").rglob("*.java"))]
     flags = (
-        javac,
-        "-nowarn",
-        "-proc:none",
-        "-encoding",
-        "UTF-8",
-        "-g",
+        str(jdk.root / "bin" / "javac"),
+        *_LEAN_JAVAC,
         "-cp",
         _class_path(project),
         "-d",
@@ -289,7 +290,7 @@ def _java(project: Project, found: Found, branch: bool | None, words: Sequence[s
             "--class-path", classes, "--select-class", name, "--reports-dir", "{scratch}/reports", *words,
         )  # fmt: skip
     compile_own = (
-        str(jdk.root / "bin" / "javac"), "-nowarn", "-proc:none", "-encoding", "UTF-8", "-g", "-cp",
+        str(jdk.root / "bin" / "javac"), *_LEAN_JAVAC, "-cp",
         "{home}/classes:" + _class_path(project), "-sourcepath", "{project}/" + _source_root(found.path, name),
         "-d", "{scratch}/own", place,
     )  # fmt: skip
@@ -311,6 +312,15 @@ def _java_files(root: Path) -> list[Path]:
         ]
         found += [Path(place, name) for name in names if name.endswith(".java")]
     return found
+
+
+def java_compiler(project: Project, path: str) -> tuple[str, ...]:
+    """The words that compile one program again, over what was compiled of it before."""
+    javac = toolchains.require("jdk").root / "bin" / "javac"
+    return (
+        str(javac), *_LEAN_JAVAC, "-cp", _class_path(project), "-d",
+        "{home}/classes", f"{{project}}/{path}",
+    )  # fmt: skip
 
 
 def java_programs(project: Project, founds: Sequence[Found]) -> list[str]:

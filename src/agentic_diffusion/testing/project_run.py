@@ -104,17 +104,18 @@ class ProjectWorker:
                 "results": dict.fromkeys(order.results, ""),
             }  # fmt: skip
 
-    def file(self, found: Found, *, names: Sequence[str] = ()) -> FileRun:
-        """Run one test file."""
+    def file(self, found: Found, *, names: Sequence[str] = (), seconds: float | None = None) -> FileRun:
+        """Run one test file, in `seconds` or the time of the settings."""
         how = self.settings
         branch = how.branch if how.coverage else None
         try:
             order = project_commands.order(self.project, found, names=names, branch=branch, words=how.words)
         except SetupError as error:
             return FileRun(found=found, problem=f"{error.message} {error.hint}")
-        told = self.run(order, how.seconds)
+        limit = how.seconds if seconds is None else seconds
+        told = self.run(order, limit)
         tale = project_tales.read(order.form, found, told)
-        made = file_run(found, told, tale, seconds=how.seconds)
+        made = file_run(found, told, tale, seconds=limit)
         measured = {name: text for name, text in told["results"].items() if _measured(name)}
         if self.counted and "lines.txt" in measured:
             measured["lines.txt"] = java_lines.named(measured["lines.txt"], self.counted)
@@ -159,7 +160,9 @@ class ProjectWorker:
         if kept:
             self._ask(self.process, "write", kept, START_SECONDS)
         for words in self.toolkit.prepare:
-            self._ask(self.process, "run", self._sent(Order(form="", argv=words), PREPARE_SECONDS), PATIENCE * PREPARE_SECONDS)
+            self._ask(
+                self.process, "run", self._sent(Order(form="", argv=words), PREPARE_SECONDS), PATIENCE * PREPARE_SECONDS
+            )
         return self.process
 
     def _ask(self, process: SandboxProcess, what: str, order: Mapping[str, Any], seconds: float) -> dict[str, Any]:
