@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import stat
 import sys
 from dataclasses import dataclass, replace
@@ -35,7 +36,7 @@ app = App(name="infill", help="Fill a hole in a file; the length is the model's 
 
 @app.default
 def infill(
-    file: str,
+    file: Annotated[str, Parameter(allow_leading_hyphen=True)],
     *,
     at: str | None = None,
     between: tuple[str, str] | None = None,
@@ -123,6 +124,9 @@ def infill(
             "generate.constraint": "off" if no_constraint else None,
         }
     )
+    # "-" has to be let through as a file, and a mistyped flag comes with it.
+    if re.fullmatch(r"--?[A-Za-z][\w-]*(=.*)?", file):
+        raise UsageError(f"There is no flag {file}.", hint="`agd infill --help` shows what is allowed.")
     if at is not None and between is not None:
         raise UsageError("--at and --between both name the hole.", hint="give one of them.")
     output = _Output(file=file, apply=apply, diff=diff, as_json=as_json)

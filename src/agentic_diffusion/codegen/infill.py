@@ -190,7 +190,7 @@ class _Task:
             return []  # cut before it began
         text = text[len(self.prompt.forced) :]
         if self.length is not None:
-            texts = [text] if text.strip() else []
+            texts = [text.rstrip() + ("\n" if self.hole.ends_line else "")] if text.strip() else []
         else:
             texts = self.rule.ends(text, complete=sample.finished)
             if self.prompt.tells_end and sample.finished:

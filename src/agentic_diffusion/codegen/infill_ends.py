@@ -47,7 +47,7 @@ class HoleEnd:
             place = text.find("\n")
             return place if place >= 0 else None
         place = written = 0
-        for line in (self.hole.indentation + text).splitlines(keepends=True):
+        for line in _lines(self.hole.indentation + text):
             if line.strip():
                 if written == self.longest_lines or self._foreign(line, text, place):
                     return place
@@ -120,6 +120,12 @@ def _least_indentation(hole: Hole, after: str) -> int:
     if not after or not _width(after):
         return min(inside, 1)
     return min(_width(after), inside)
+
+
+def _lines(text: str) -> list[str]:
+    """The lines of a text with their line breaks; other characters that may break lines are none."""
+    *whole, last = text.split("\n")
+    return [*(f"{line}\n" for line in whole), last]
 
 
 def _width(line: str) -> int:
