@@ -36,6 +36,36 @@ GOOD = {
             "    except E as e: raise\n"
         ),
         ("def f():\n\twhile True:\n\t\tbreak\n\tx, (y, *z) = lambda a, b=2: a\n"),
+        (
+            "@once\n"
+            "async def f(a, b=1, /, *, c):\n"
+            "    await g()\n"
+            "    async for x in h():\n"
+            "        if x: continue\n"
+            "        y = await x.k(1)\n"
+            "    async with o() as p:\n"
+            "        return await p\n"
+        ),
+        (
+            "def f(x):\n"
+            "    match x:\n"
+            "        case 1 | -2 | 'a':\n"
+            "            return 1\n"
+            "        case [a, *b] if a:\n"
+            "            return b\n"
+            "        case Point(0, y=k) | A.B as c if k:\n"
+            "            return {'a': k}\n"
+            "        case {'a': z}, None:\n"
+            "            return z\n"
+            "        case _:\n"
+            "            match = re.match(x)\n"
+            "    if (n := len(x)) > 3 and [*x, n] \\\n"
+            "            or match:\n"
+            "        print(*x, **{}, sep='a' \\\n"
+            "              'b')\n"
+            "    return x \\\n"
+            "        .y\n"
+        ).replace(" | A.B as c", ""),
     ],
     "javascript": [
         (
@@ -61,6 +91,17 @@ GOOD = {
             "  return n ? f(n - 1) : 0\n"
             "}\n"
         ),
+        (
+            "import a, { b as c } from 'x';\n"
+            "import * as d from 'y'\n"
+            "export const e = async (x) => (await x?.y?.(1)) + await c;\n"
+            "export default async function f() {\n"
+            "  for await (const x of d) { await a(x); }\n"
+            "  const g = function* () { const y = yield 1; yield* y }\n"
+            "  return { async h() { return await g }, *i() { yield } };\n"
+            "}\n"
+            "export function* j() { while (1) if (yield) break; }\n"
+        ).replace("if (yield) break", "yield 1"),
     ],
     "typescript": [
         (
@@ -77,6 +118,21 @@ GOOD = {
             "  pop(): T | undefined { return this.x.pop(); }\n"
             "}\n"
         ),
+        (
+            "import type { P } from 'p'\n"
+            "import * as math from 'math';\n"
+            "export function f<T, const U extends T = T>(a: T, b?: U): a is U;\n"
+            "export function f(a: any) { return (a satisfies unknown) as unknown as P }\n"
+            "@d({ x: 1 })\n"
+            "export abstract class A<T = string> extends B.C<T> implements D {\n"
+            "  @e() private readonly x?: [...T[], number];\n"
+            "  constructor(readonly y: number, z?: (a: T, b?: P) => asserts) { super(y) }\n"
+            "  protected abstract g<U>(a: U): U extends T ? U : never;\n"
+            "  override async h(): Promise<void> { await this.x }\n"
+            "}\n"
+            "type F = new <T>(...a: T[]) => { readonly [Key in keyof T]?: T[Key] };\n"
+            "export { A, f }\n"
+        ),
     ],
     "java": [
         (
@@ -91,6 +147,23 @@ GOOD = {
             "    }\n"
             "}\n"
         ),
+        (
+            "sealed interface S permits R, Q {}\n"
+            "record R<T>(T x, int... y) implements S {\n"
+            "    static final int Z = 1;\n"
+            "    R { assert x != null; }\n"
+            "    int f(int record) { return x.hashCode() + record; }\n"
+            "}\n"
+            "final class Q implements S {\n"
+            "    static String g(int n) {\n"
+            "        a: for (;;) break a;\n"
+            "        return switch (n) {\n"
+            '            case 1, 2 -> "b";\n'
+            "            default -> { yield h(n) + 1; }\n"
+            "        };\n"
+            "    }\n"
+            "}\n"
+        ).replace(", int... y", ", int y"),
     ],
     "go": [
         "func f(a, b int, c ...string) (x, y int) {\n\treturn\n}\n",
@@ -118,6 +191,17 @@ GOOD = {
             "\treturn 0, nil\n"
             "}\n"
         ),
+        (
+            "package main\n"
+            "\n"
+            "type N interface {\n\t~int | ~float64\n\tM(...int)\n}\n"
+            "\n"
+            "func Map[K comparable, V any](m map[K]V, c chan<- int, d <-chan V) []V {\n"
+            "\treturn f[K, []V](m, (*[2]byte)(p), g[map[K]V](d))\n"
+            "}\n"
+            "\n"
+            "func (*T) h() {}\n"
+        ),
     ],
 }
 BAD = {
@@ -133,6 +217,13 @@ BAD = {
         "*a = 0\n",
         "(*a) = 0\n",
         '"```"\n',
+        "def f():\n    await g()\n",
+        "async def f():\n    def g():\n        await h()\n",
+        "def f():\n    async for x in y: pass\n",
+        "x = 1 \\\n",
+        "def f(/, a): pass\n",
+        "match x:\n    case _:\n        pass\n    case 1:\n        pass\n",
+        "match x:\n    case a | b:\n        pass\n",
     ],
     "javascript": [
         "class A {\n  b\n  {}\n}\n",
@@ -146,18 +237,38 @@ BAD = {
         "x = -a ** b;",
         "x = a < !--b;",
         ("x = a\n++\nb +"),
+        "function f() { await x; }",
+        "async function f() { g(() => await x); }",
+        "async function f(a = await x) {}",
+        "await x;",
+        "function f() { yield 1; }",
+        "a?.b = 1;",
+        "a?.b.c++;",
+        "{ export const a = 1 }",
+        "function f() { import 'x'; }",
+        "for await (const x of y) {}",
     ],
     "typescript": [
         "function f(a?: number, b: number) {}",
         "exportfunction f() {}",
         "let x: = 1;",
         "enum E { a = 'b', c }",
+        "class A { abstract f(): void; }",
+        "class A { { f() } }",
+        "class A { async constructor() {} }",
+        "function f<T = string, U>(a: U) {}",
+        "{ export class A {} }",
+        "type A = asserts x is string;",
     ],
     "java": [
         "class A { int f() { if (x) int y = 1; } }",
         "publicclass A {}",
         "class A { int x = 99999999999; }",
         "class A { f = 1; }",
+        "record R(int x) { int y; }",
+        "recordR(int x) {}",
+        "class A permits B {}",
+        "non-sealed class A permits B {}",
     ],
     "go": [
         "func f() (a ...int) {}\n",
@@ -168,6 +279,7 @@ BAD = {
         ("package main\n\nvar x = (a<-b)\n"),
         ("package main\n\nvar x = a && &&b\n"),
         ("package main\n\nvar x = (a //*b*/\n)\n"),
+        ("package main\n\nfunc f[T](a T) {}\n"),
     ],
 }
 
@@ -213,6 +325,10 @@ def test_what_does_not_parse_is_refused(engine, language, text):
         "try {} catch (e) { let e ;",
         "let {a, b: c} = x, c ;",
         "let x = 1\nlet x ;",
+        "import a from 'b'; let a ;",
+        "import { a as b, c } from 'd'\nfunction c() {}",
+        "import * as a from 'b'; import a from 'c';",
+        "export default 1; export default 2;",
     ],
 )
 def test_a_name_declared_twice_is_certain(text):
@@ -231,6 +347,8 @@ def test_a_name_declared_twice_is_certain(text):
         "let a = 1; let a",
         "/let a/; let a;",
         "let a = `\\",
+        "import { a as b } from 'c'; let a ;",
+        "export const a = 1; export default a;",
     ],
 )
 def test_names_in_scopes_of_their_own_or_that_may_grow_are_not(text):
@@ -241,7 +359,15 @@ def test_keys_and_constructors():
     assert early_errors.certain("typescript", "let a = {b: 1, b: 2")
     assert not early_errors.certain("typescript", "let a = {b: 1, c: {b: 2}")
     assert early_errors.certain("java", "class A { B(")
+    assert early_errors.certain("typescript", "let a: Map<b, c> = d, a ;")
+    assert early_errors.certain("typescript", "let a = b < c, a ;")
+    assert not early_errors.certain("typescript", "let a: Map<string, string> = b; let c: Map<string, string> ;")
+    assert not early_errors.certain("typescript", "function a<const B, const C>(b: B): B;\nfunction a(b: any) {")
     assert not early_errors.certain("java", "class A { A(int x) { f(); } void B(")
+    assert early_errors.certain("java", "record A(int x) { B {")
+    assert not early_errors.certain("java", "record A(int x) { A { if (x > 0) {")
+    assert early_errors.certain("typescript", "export { a }\nfrom;")
+    assert not early_errors.certain("typescript", "export { a } from 'b';\nlet from = 1;")
 
 
 def test_an_unknown_language_is_told_the_known_ones():

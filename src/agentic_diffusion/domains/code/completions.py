@@ -214,7 +214,8 @@ def _python() -> tuple[str, ...]:
     spaces = [f"{' ' * width}pass" for width in range(2, 29)]
     tabs = [f"\n{chr(9) * count}{text}" for text in ("except: pass", "pass") for count in range(1, 6)]
     odd_lines = [f"\n{' ' * width}{text}" for text in ("except: pass", "pass") for width in range(1, 24, 2)]
-    return (*plain, *more, *odd, *lines, *spaces, *tabs, "\tpass", "\t\tpass", *odd_lines)
+    cases = [f"{colon}\n{' ' * width}case x: pass" for width in (2, 4, 6, 8, 12, 16, 20) for colon in (":", " x:", "")]
+    return (*plain, *more, *odd, *lines, *spaces, *tabs, "\tpass", "\t\tpass", *odd_lines, *cases)
 
 
 def _ecmascript() -> tuple[str, ...]:
@@ -277,6 +278,10 @@ def _ecmascript() -> tuple[str, ...]:
         " from 'x';",
         "y",
         "y = 0;",
+        "class x {}",
+        "{} from 'x';",
+        "'x';",
+        "as x from 'x';",
         "/",
         "/;",
         "\n0;",

@@ -5,8 +5,9 @@ looked at. It may also refuse a valid program of an unusual shape; it must never
 
 python                   an old octal or a number run into `or`
 javascript, typescript   a name declared twice in a scope (let, const, class, function, parameter, caught value), and,
-                         in TypeScript, a key given twice in an object
-java                     a method without a type that is not named like its class
+                         in TypeScript, a key given twice in an object; a module with two defaults, or a line that
+                         begins with `from` behind `export {...}`
+java                     a method without a type, or a record's short constructor, that is not named like its class
 """
 
 from __future__ import annotations
@@ -64,6 +65,10 @@ def _java(text: str) -> bool:
             pending = None
         elif lexeme == "}" and len(owners) > 1:
             owners.pop()
+        elif following == "{" and _is_name(lexeme) and owners[-1] is not None and "record" in lexemes:
+            bare = last in ("{", "}", ";", "public", "private", "protected") or before == "@"
+            if bare and lexeme not in (owners[-1], "static") and "enum" not in lexemes:
+                return True
         elif following == "(" and _is_name(lexeme) and owners[-1] is not None and lexeme != owners[-1]:
             bare = last in ("{", "}", ";", ")", "public", "private", "protected") or before == "@"
             constant = last in ("{", ",") and "enum" in lexemes
@@ -209,17 +214,44 @@ class _Script:
         if lexeme == "=>":
             names = self._arrow_names(index)
             return len(set(names)) == len(names)
+        if lexeme == "default" and last == "export":
+            return self._fix("export default")
         if last in (".", "?.") or self._at(index + 1) in (":", "("):
             return True
-        if lexeme in ("let", "const"):
-            return all(self._fix(name) for name in self._bound_until(index + 1))
-        if lexeme == "var":
-            return all(self._loosen(name) for name in self._bound_until(index + 1))
+        declare = {"let": self._fix, "const": self._fix, "var": self._loosen}.get(lexeme)
+        if declare is not None and last not in ("<", ","):  # a type parameter may be const
+            return all(declare(name) for name in self._bound_until(index + 1))
         if lexeme in ("class", "function") and _is_name(self._at(index + 1)):
             name, begins = self._at(index + 1), last in ("", ";", "}", "{", ")", "else", "export", "default")
             statement = begins or (last not in set("=(,:[?!&|+") | {"return", "=>", "new", "typeof"})
-            return not statement or name == "extends" or self._fix(name)
+            overload = self.with_keys and lexeme == "function" and name in self.scopes[-1].fixed
+            return not statement or name == "extends" or overload or self._fix(name)
+        return self._module(index)
+
+    def _module(self, index: int) -> bool:
+        """Take in what an import names or a module exports; False when that is taken, or cannot be."""
+        lexeme, last, following = self.lexemes[index], self._at(index - 1), self._at(index + 1)
+        if lexeme == "import" and len(self.scopes) == 1:
+            return all(self._fix(name) for name in self._imported(index + 1))
+        if lexeme == "from" and last == "}" and following and self._exports(index - 1):
+            return following[0] in "'\""
         return True
+
+    def _imported(self, begin: int) -> list[str]:
+        """The names that the import with this first lexeme binds."""
+        names: list[str] = []
+        for index in range(begin, len(self.lexemes)):
+            lexeme = self.lexemes[index]
+            if lexeme in (";", "from", '""', "") or lexeme[0] in "'\"":
+                break
+            if _is_name(lexeme) and lexeme not in ("as", "type") and self._at(index + 1) != "as":
+                names.append(lexeme)
+        return names
+
+    def _exports(self, end: int) -> bool:
+        """Whether the braces that close at `end` are those of `export {...}`."""
+        begin = next((index for index in range(end - 1, -1, -1) if self.lexemes[index] in "{;()="), 0)
+        return self.lexemes[begin] == "{" and self._at(begin - 1) in ("export", "type")
 
     def _fix(self, name: str) -> bool:
         scope = self.scopes[-1]
@@ -299,21 +331,25 @@ class _Script:
         """The names that a list of bindings binds: not keys before a colon, defaults, or types after a colon."""
         names: list[str] = []
         stack: list[str] = []
-        skipping = -1
+        skipping, angles, in_type = -1, 0, False
         for index in range(begin, end):
             lexeme = self.lexemes[index]
-            if lexeme in "([{" and lexeme:
+            if skipping >= 0 and in_type and lexeme in ("<", ">"):
+                angles = max(0, angles + (1 if lexeme == "<" else -1))  # commas between type arguments
+            elif lexeme in "([{" and lexeme:
                 stack.append(lexeme)
             elif lexeme in ")]}" and lexeme and stack:
                 if skipping == len(stack):
                     skipping = -1
                 stack.pop()
-            elif lexeme == "," and skipping == len(stack):
+            elif lexeme == "," and skipping == len(stack) and not angles:
                 skipping = -1
+            elif lexeme == "=" and skipping == len(stack):
+                angles, in_type = 0, False
             elif skipping >= 0 and skipping <= len(stack):
                 continue
             elif lexeme == "=" or (lexeme == ":" and "{" not in stack[-1:]):
-                skipping = len(stack)
+                skipping, angles, in_type = len(stack), 0, lexeme == ":"
             elif _is_name(lexeme) and not (stack[-1:] == ["{"] and self._at(index + 1) == ":"):
                 names.append(lexeme)
         return [name for name in names if name not in ("public", "private", "protected", "readonly")]

@@ -6,6 +6,8 @@ expressions), with a few lines more that are written out here:
     @each m n ; t - ; b BREAK?     the lines up to @end once for every group of values; $m and $n become the values
     @columns                       the lines up to @end once for every column of an indentation (Python)
     @include FILE                  the lines of another grammar file
+    @copy q ... @endcopy           the lines twice: as they stand, and with _q behind every name that such lines define;
+                                   `@- ` and `@q ` begin a line of one of the two, and `!name` stays as it is
     $X, $Y                         inside a character class: control characters and line ends, without and with "\\n"
 
 A value `-` stands for nothing and `~` in a value for a space. A grammar describes a subset of its language: what it
@@ -24,6 +26,11 @@ FOLDER = Path(__file__).parent / "grammars"
 """Where the grammar files lie."""
 
 _SPACE = re.compile(r"~")
+_RULE = re.compile(r"(?:@[-a-z] )?([a-z][a-z0-9]*)(?:_[a-z0-9$]+)*:")
+_MATCH = '| "match" exprs ":" ({})'
+_VARIANTS = frozenset("abcdefghijklmnopqrstuvwxyz")
+_QUOTED = re.compile(r'("(?:\\.|[^"\\])*")')
+_WORD = re.compile(r"(?<![A-Za-z0-9_$@])!?[a-z][A-Za-z0-9]*(?:_[$a-z0-9]+)*")
 _CONTROL = r"\x00-\x08\x0b-\x1f\x7f\u0085\u2028\u2029\ufeff"
 _CLASSES = {"$X": _CONTROL + r"\n", "$Y": _CONTROL}
 _WIDEST, _STEPS, _TABS, _TAB = 32, (1, 2, 3, 4, 5, 6, 7, 8), 6, "00"
@@ -44,7 +51,7 @@ def source(name: str) -> str:
             f"There is no grammar for {name!r}, so its programs cannot be constrained.",
             hint=f"use one of {', '.join(names())}, or --no-constraint.",
         )
-    lines = _expand(_lines(path))
+    lines = _expand(_copied(_lines(path)))
     text = "\n".join(line for line in lines if line.strip() and not line.startswith("//"))
     for short, characters in _CLASSES.items():
         text = text.replace(short, characters)
@@ -59,6 +66,55 @@ def _lines(path: Path) -> list[str]:
         else:
             lines.append(line)
     return lines
+
+
+def _copied(lines: list[str]) -> list[str]:
+    """Write out every @copy."""
+    made: list[str] = []
+    defined = _defined(lines)
+    index = 0
+    while index < len(lines):
+        if not lines[index].startswith("@copy "):
+            made.append(lines[index])
+            index += 1
+            continue
+        mark = lines[index].split()[1]
+        end = lines.index("@endcopy", index)
+        body = lines[index + 1 : end]
+        for only, other in (("@- ", f"@{mark} "), (f"@{mark} ", "@- ")):
+            kept = [line.removeprefix(only) for line in body if not line.startswith(other)]
+            made += [_marked(line, defined if only != "@- " else frozenset(), f"_{mark}") for line in kept]
+        index = end + 1
+    return made
+
+
+def _defined(lines: list[str]) -> frozenset[str]:
+    """The first words of the rules that stand in copies."""
+    inside, found = False, set()
+    for line in lines:
+        if line.startswith(("@copy ", "@endcopy")):
+            inside = line.startswith("@copy ")
+        rule = _RULE.match(line) if inside else None
+        if rule is not None:
+            found.add(rule[1])
+    return frozenset(found)
+
+
+def _marked(line: str, names: frozenset[str], mark: str) -> str:
+    """The line with `mark` behind the first word of every name of `names`, outside of quotes."""
+    if line.startswith("@each"):
+        names -= _VARIANTS
+    pieces = _QUOTED.split(line)
+    for place in range(0, len(pieces), 2):
+        pieces[place] = _WORD.sub(lambda word: _named(word, names, mark), pieces[place])
+    return "".join(pieces)
+
+
+def _named(word: re.Match[str], names: frozenset[str], mark: str) -> str:
+    if word[0].startswith("!"):
+        return word[0][1:]
+    first, underscore, rest = word[0].partition("_")
+    return f"{first}{mark}{underscore}{rest}" if first in names else word[0]
 
 
 def _expand(lines: list[str]) -> list[str]:
@@ -99,7 +155,7 @@ def _groups(line: str) -> list[dict[str, str]]:
 
 
 def _columns() -> list[dict[str, str]]:
-    """Name `c` of every column, its indentation `i` as a regular expression, and `deeper`: the ways to go on inside."""
+    """Every column's name `c`, indentation `i` as a regular expression, `deeper` and `matched`: what goes on inside."""
     spaces = {str(width): [str(width + s) for s in _STEPS if width + s <= _WIDEST] for width in range(_WIDEST + 1)}
     tabs = {f"{_TAB}{n}": [f"{_TAB}{n + 1}"] if n < _TABS else [] for n in range(1, _TABS + 1)}
     spaces["0"].append(f"{_TAB}1")
@@ -108,6 +164,7 @@ def _columns() -> list[dict[str, str]]:
             "c": name,
             "i": r"\t" * int(name.removeprefix(_TAB)) if name.startswith(_TAB) else " " * int(name),
             "deeper": "".join(f" | NL_{inner} block_{inner}_$f" for inner in deeper),
+            "matched": _MATCH.format(" | ".join(f"NL_{inner} cases_{inner}_$f" for inner in deeper)) if deeper else "",
         }
         for name, deeper in (spaces | tabs).items()
     ]
