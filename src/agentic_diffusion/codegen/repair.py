@@ -245,7 +245,7 @@ class _Repair:
                 self.report(tried)
             if tried.verdict.ok:
                 return tried
-            if not verdict.ok and _better(tried.verdict, self.first) and _better(tried.verdict, base.verdict):
+            if not verdict.ok and better(tried.verdict, self.first) and better(tried.verdict, base.verdict):
                 self.improved.append(tried)
             if self.budget.exhausted() or self.budget.spent() > until:
                 break
@@ -255,7 +255,7 @@ class _Repair:
         """The best improved program that keeps its verdict alone in a fresh process, with the full time for a case."""
         for tried in sorted(self.improved, key=lambda item: -item.verdict.passed):
             again = confirm(self.request.suite, tried.proposal.program, self.sandbox, self.limits)
-            if _better(again, first):
+            if better(again, first):
                 return replace(tried, verdict=again)
         return None
 
@@ -276,7 +276,7 @@ class _Repair:
         )
 
 
-def _better(verdict: Verdict, than: Verdict) -> bool:
+def better(verdict: Verdict, than: Verdict) -> bool:
     """Whether more cases pass, and none fails that passed."""
     pairs = zip(verdict.outcomes, than.outcomes, strict=True)
     kept = all(new.status == "passed" for new, old in pairs if old.status == "passed")
