@@ -202,16 +202,15 @@ def measure(table: Table, work: Path, episodes: int, *, mujoco: bool) -> None:
                 plans(planner_of(p, settings)), episodes))  # fmt: skip
     for stage in ("base", "evolved"):
         path = work / f"{stage}.safetensors"
-        own, mine = planner_of(path, settings), f"{key}/{checksum(path)}"
-        one = Planner(own.model, replace(settings, candidates=1))
-        table.row(f"{stage}, one candidate", mine, lambda o=one: three(plans(o), episodes))
-        table.row(f"{stage}, Multi2D", mine, lambda o=own: three(plans(o), episodes, multi=True))
-        table.row(f"{stage}, gold picking", mine, lambda o=own: gold_row(o, max(1, episodes // 20)))
-        table.row(f"{stage}, unseen layouts", mine, lambda o=own: unseen_row(o, max(10, episodes // 3)))
+        one = planner_of(path, replace(settings, candidates=1))
+        table.row(f"{stage}, one candidate", f"{key}/{checksum(path)}", lambda o=one: three(plans(o), episodes))
     path = work / "evolved.safetensors"
-    own = planner_of(path, settings)
-    table.row("seconds a plan, one thread", f"{key}/{checksum(path)}", lambda: time_row(own, min(20, episodes)))
-    table.row("what self-evolution adds", f"{key}/{checksum(path)}", lambda: gap_row(table.rows))
+    own, mine = planner_of(path, settings), f"{key}/{checksum(path)}"
+    table.row("what self-evolution adds", mine, lambda: gap_row(table.rows))
+    table.row("seconds a plan, one thread", mine, lambda: time_row(own, min(20, episodes)))
+    table.row("evolved, gold picking", mine, lambda: gold_row(own, max(1, episodes // 20)))
+    table.row("evolved, unseen layouts", mine, lambda: unseen_row(own, max(10, episodes // 3)))
+    table.row("evolved, Multi2D", mine, lambda: three(plans(own), episodes, multi=True))
 
 
 def main() -> None:
