@@ -32,6 +32,7 @@ SECTIONS = (
     settings.GenerateSettings,
     settings.ModelSettings,
     settings.SandboxSettings,
+    settings.PackagesSettings,
     settings.StoreSettings,
     settings.LogSettings,
 )

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
+from agentic_diffusion.cli import generated_imports
 from agentic_diffusion.cli.judging import sandbox_for, suite_of
 from agentic_diffusion.cli.recording import Record
 from agentic_diffusion.foundation import config, events
@@ -245,6 +246,7 @@ def _answer(
         record.finish("interrupted" if isinstance(stop, KeyboardInterrupt) else "failed", {})
         raise
     _tell(result, explain=output.explain)
+    generated_imports.tell(result.program, request.language, settings)
     record.keep(result, request)
     done = result.verified or (result.suite is None and bool(result.program))
     return ExitCode.DONE if done else ExitCode.NOT_VERIFIED

@@ -109,6 +109,14 @@ class LogSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PackagesSettings:
+    """[packages]: what generated programs may import."""
+
+    allow: str = ""
+    """Packages that they may use beside the project's installed and locked ones: "numpy==2.1, httpx"."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class StoreSettings:
     """[store]: where runs and samples are kept."""
 

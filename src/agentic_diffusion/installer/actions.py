@@ -17,7 +17,7 @@ from pathlib import Path
 
 from agentic_diffusion.foundation.errors import ModelFileError, SetupError
 from agentic_diffusion.foundation.resources import atomic_write
-from agentic_diffusion.installer import bring, models, toolchains
+from agentic_diffusion.installer import bring, bundle, models, toolchains
 from agentic_diffusion.installer import probe as probing
 from agentic_diffusion.installer.apply import Action
 from agentic_diffusion.installer.layout import Layout
@@ -59,7 +59,10 @@ class Actions:
         """By pip into the tool folder: that touches neither the system's Python nor the user's."""
         target = Path(step.place)
         python = self.probe.python
-        if step.arguments["bootstrap"]:
+        if self.probe.bundle:
+            if not bundle.uv_from(self.probe.bundle.folder / bundle.WHEELS, target):
+                raise SetupError("The bundle holds no uv that runs here.", hint="Make it anew: agd deps bundle.")
+        elif step.arguments["bootstrap"]:
             with tempfile.TemporaryDirectory(dir=_made(self.layout.tools)) as folder:
                 run([python, "-m", "venv", folder], purpose="make a folder with pip in it", tool="venv")
                 self._pip_uv(f"{folder}/bin/python", target)
@@ -75,7 +78,12 @@ class Actions:
         parts = frozenset(map(str, _sequence(step.arguments["parts"])))
         groups = ["--group", "dev"] if "dev" in parts else []
         self.layout.marker.unlink(missing_ok=True)
-        if self.probe.pip.index_url or "UV_DEFAULT_INDEX" in os.environ or "UV_INDEX_URL" in os.environ:
+        if (
+            self.probe.pip.no_index
+            or self.probe.pip.index_url
+            or "UV_DEFAULT_INDEX" in os.environ
+            or "UV_INDEX_URL" in os.environ
+        ):
             self._install_by_hashes(root, groups)
         else:
             self.uv().run(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -44,7 +45,9 @@ def main(
         if own:
             arguments.remove(command)
             return own(place, arguments)
-        stamp = setup.set_up(place, setup.Request(wanted=needs(arguments), offline=offline_asked()))
+        stamp = setup.set_up(
+            place, setup.Request(wanted=needs(arguments), offline=offline_asked(), bundle=bundle_asked())
+        )
     except AgdError as error:
         return show(error, as_json=as_json)
     except OSError as problem:
@@ -91,6 +94,7 @@ def run_setup(
     request = setup.Request(
         wanted=(plans.DEVELOPMENT if development else plans.DEFAULT) | frozenset(tools),
         offline=offline or offline_asked(),
+        bundle=bundle_asked(),
     )
     if dry_run or as_json:
         plan, _ = setup.plan_for(place, request)
@@ -116,6 +120,11 @@ def run_uninstall(place: Layout, *, with_models: bool) -> int:
     for line in removed or ["there was nothing to remove"]:
         sys.stderr.write(f"{line}\n")
     return int(ExitCode.DONE)
+
+
+def bundle_asked() -> str:
+    """The bundle that `--bundle` named; empty for none."""
+    return os.environ.get("AGD_BUNDLE", "")
 
 
 def _as_interrupt(_signal: int, _frame: FrameType | None) -> None:

@@ -2,6 +2,7 @@
 
     ./agd [--offline] COMMAND ...   sets up what COMMAND needs, then runs it in the environment
     ./agd setup                     sets up everything
+    ./agd --bundle FILE [COMMAND]   sets up from a bundle, without network
     ./agd uninstall                 removes what set-up made
     ./agd dev test                  the project's tests, with their set-up
 
@@ -26,11 +27,11 @@ if __name__ == "__main__":
 
 from agentic_diffusion.installer.stamp import Stamp, child_environment  # noqa: E402
 
-_LIGHT = frozenset({"", "config", "doctor", "help", "models", "runs"})
+_LIGHT = frozenset({"", "config", "deps", "doctor", "help", "models", "runs"})
 """Commands that need neither torch nor the model."""
 _OWN = frozenset({"setup", "uninstall", "dev"})
 """Commands that the launcher does itself."""
-_WITH_VALUE = frozenset({"--log-level", "--log-style"})
+_WITH_VALUE = frozenset({"--bundle", "--log-level", "--log-style"})
 """Flags of every command that take the next word."""
 _CORE = frozenset({"core"})
 _ALL = frozenset({"core", "torch", "sandbox", "model"})
@@ -38,8 +39,12 @@ _ALL = frozenset({"core", "torch", "sandbox", "model"})
 
 def main(arguments: list[str]) -> int:
     """Do what `arguments` ask for; returns the exit code unless the real command takes over."""
+    bundle, arguments = split_bundle(arguments)
     offline, arguments = split_offline(arguments)
-    if offline:
+    if bundle:
+        os.environ["AGD_BUNDLE"] = os.path.abspath(bundle)
+        arguments = arguments if first_word(arguments) else [*arguments, "setup"]
+    if offline or bundle:
         os.environ["AGD_OFFLINE"] = "1"
     command = first_word(arguments)
     if command not in _OWN:
@@ -50,6 +55,18 @@ def main(arguments: list[str]) -> int:
     from agentic_diffusion.installer import commands
 
     return commands.main(_ROOT, command, arguments, needs=needs, hand_over=hand_over)
+
+
+def split_bundle(arguments: list[str]) -> tuple[str, list[str]]:
+    """Take `--bundle FILE` out of the flags in front of the command; from there on AGD_BUNDLE says it."""
+    place = command_place(arguments)
+    front, rest = arguments[:place], arguments[place:]
+    for number, word in enumerate(front):
+        if word == "--bundle" and number + 1 < len(front):
+            return front[number + 1], front[:number] + front[number + 2 :] + rest
+        if word.startswith("--bundle="):
+            return word.removeprefix("--bundle="), front[:number] + front[number + 1 :] + rest
+    return "", arguments
 
 
 def split_offline(arguments: list[str]) -> tuple[bool, list[str]]:

@@ -53,6 +53,11 @@ class Layout:
         return self.state / "tools"
 
     @property
+    def bundle(self) -> Path:
+        """Where a bundle is unpacked while a set-up takes from it."""
+        return self.state / "bundle"
+
+    @property
     def journal(self) -> Path:
         """What was begun and what was ended."""
         return self.state / "journal.jsonl"

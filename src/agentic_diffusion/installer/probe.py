@@ -21,6 +21,7 @@ from pathlib import Path
 
 from agentic_diffusion.foundation.errors import SetupError
 from agentic_diffusion.installer import models, toolchains, torch_choice
+from agentic_diffusion.installer.bundle import WHEELS, Unpacked
 from agentic_diffusion.installer.layout import Layout
 from agentic_diffusion.installer.manifest import ModelEntry
 from agentic_diffusion.installer.torch_choice import TorchFacts
@@ -68,16 +69,20 @@ class Probe:
     """Whether the network is forbidden."""
     toolchains: Mapping[str, str] = field(default_factory=dict)
     """The versions of the toolchains that are wanted and run here, by name."""
+    bundle: Unpacked | None = None
+    """The bundle that everything comes from; None where the network is used."""
 
 
 def probe(
     layout: Layout, entry: ModelEntry, *, wanted: frozenset[str], offline: bool, model_source: str = "",
-    environ: Mapping[str, str] = os.environ,
+    environ: Mapping[str, str] = os.environ, bundle: Unpacked | None = None,
 ) -> Probe:  # fmt: skip
     """Gather the facts for `wanted` parts; raises SetupError on a system that is not supported."""
     machine = this_machine()
     python = base_python() if layout.managed else sys.executable
-    settings = pip_settings.read(python, environ)
+    settings = _settings(python, environ, bundle)
+    if bundle:
+        model_source = bundle.model(entry.name) or model_source
     found = uv.find([str(layout.tools / "uv" / "bin" / "uv"), shutil.which("uv")])
     folders = settings.folders()
     bwrap = working_bubblewrap(layout)
@@ -89,18 +94,26 @@ def probe(
         uv_version=found.version_text if found else "",
         pip=settings,
         environment=environment_parts(layout),
-        torch=_torch_facts(layout, settings, machine, ask="torch" in wanted and not offline),
+        torch=_torch_facts(layout, settings, machine, ask="torch" in wanted and not offline, bundle=bundle),
         bubblewrap=bwrap,
         bubblewrap_found=bool(bwrap or shutil.which("bwrap")),
         apt=apt_is_here(),
         model_damage=tuple(models.damage(entry, models.folder_of(entry))),
-        model_offline=models.offline_sources(entry, model_source, folders),
+        model_offline=bool(bundle and bundle.model(entry.name)) or models.offline_sources(entry, model_source, folders),
         model_source=model_source,
         offline=offline,
         toolchains={
             name: there.version for name in toolchains.NAMES if name in wanted and (there := toolchains.find(name))
         },
+        bundle=bundle,
     )
+
+
+def _settings(python: str, environ: Mapping[str, str], bundle: Unpacked | None) -> PipSettings:
+    """What pip is set to; with a bundle its wheels and nothing else."""
+    if bundle is None:
+        return pip_settings.read(python, environ)
+    return PipSettings(no_index=True, find_links=(str(bundle.folder / WHEELS),))
 
 
 def apt_is_here() -> bool:
@@ -222,9 +235,13 @@ def working_bubblewrap(layout: Layout) -> str:
     return next((path for path in candidates if path and not bubblewrap_problem(path)), "")
 
 
-def _torch_facts(layout: Layout, settings: PipSettings, machine: wheels.Machine, *, ask: bool) -> TorchFacts:
+def _torch_facts(
+    layout: Layout, settings: PipSettings, machine: wheels.Machine, *, ask: bool, bundle: Unpacked | None = None
+) -> TorchFacts:
     """The facts for torch; PyTorch's index is asked only when nothing else decides."""
     offered = tuple(str(path) for folder in settings.folders() for path in sorted(folder.glob("torch-*.whl")))
+    if bundle:
+        offered = tuple(path for path in bundle.wheels if path.rpartition("/")[2].startswith("torch-"))
     facts = TorchFacts(installed=installed_torch(layout), offered=offered, machine=machine, gpu=gpu())
     choice = torch_choice.choose_torch(facts)
     undecided = choice.size == "torch-index" and not facts.gpu

@@ -10,10 +10,13 @@ import json
 import shutil
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from agentic_diffusion.foundation import config, events, locking
+from agentic_diffusion.foundation.errors import UsageError
 from agentic_diffusion.foundation.resources import atomic_write, format_size, home, writable_home
 from agentic_diffusion.foundation.settings import ModelSettings
+from agentic_diffusion.installer import bundle as bundles
 from agentic_diffusion.installer import fetch, models, toolchains
 from agentic_diffusion.installer import manifest as manifests
 from agentic_diffusion.installer import probe as probing
@@ -22,6 +25,7 @@ from agentic_diffusion.installer.apply import Journal, apply, recover
 from agentic_diffusion.installer.layout import Layout
 from agentic_diffusion.installer.plan import Plan, make_plan
 from agentic_diffusion.installer.stamp import Stamp, environment_of_home, key_of
+from agentic_diffusion.packages import offline
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,14 +36,26 @@ class Request:
     """Parts: core, dev, torch, sandbox, model, and toolchains by their names."""
     offline: bool = False
     """Whether the network is forbidden."""
+    bundle: str = ""
+    """A bundle that everything is taken from; the network is then not used."""
 
 
 def plan_for(layout: Layout, request: Request) -> tuple[Plan, Actions]:
     """Gather the facts and plan, changing nothing; an unfinished step counts as not done."""
+    taken = None
+    if layout.root is not None:
+        taken = bundles.left(layout.bundle, layout.root)
+        if request.bundle and taken is None:
+            taken = bundles.announced(layout.bundle, Path(request.bundle), layout.root, probing.this_machine())
+    elif request.bundle:
+        raise UsageError("A bundle is for a checkout of the project.", hint="Run its launcher: ./agd --bundle FILE.")
     manifest = manifests.load(layout.manifest)
     entry = manifest.model()
     source = config.load().section(ModelSettings).source
-    probe = probing.probe(layout, entry, wanted=request.wanted, offline=request.offline, model_source=source)
+    probe = probing.probe(
+        layout, entry, wanted=request.wanted, offline=request.offline or taken is not None, model_source=source,
+        bundle=taken,
+    )  # fmt: skip
     remake = str(layout.venv) in Journal(layout.journal).unfinished().values()
     plan = make_plan(probe, layout, request.wanted, manifest, entry, remake=remake)
     return plan, Actions(layout=layout, probe=probe, manifest=manifest, entry=entry)
@@ -54,6 +70,7 @@ def set_up(layout: Layout, request: Request) -> Stamp:
         journal = Journal(layout.journal)
         for step in recover(journal):
             events.say(f"the step {step} did not end last time: it is begun anew")
+        _take_bundle(layout, request, journal)
         plan, actions = plan_for(layout, request)
         if plan.steps:
             for line in plan.lines():
@@ -61,7 +78,27 @@ def set_up(layout: Layout, request: Request) -> Stamp:
             if any(step.name in ("model", *toolchains.NAMES) for step in plan.steps):
                 writable_home()
             apply(plan, actions.table(), journal)
-        return _stamp(layout, request, actions)
+        stamp = _stamp(layout, request, actions)
+        shutil.rmtree(layout.bundle, ignore_errors=True)
+        return stamp
+
+
+def _take_bundle(layout: Layout, request: Request, journal: Journal) -> None:
+    """Unpack the bundle that was named, unless it is there already; one that fits no more is removed."""
+    if layout.root is None:
+        return
+    if bundles.left(layout.bundle, layout.root):
+        events.say("going on with the bundle that is unpacked already")
+        return
+    shutil.rmtree(layout.bundle, ignore_errors=True)
+    if request.bundle:
+        named = Path(request.bundle)
+        bundles.announced(layout.bundle, named, layout.root, probing.this_machine())
+        events.say(f"unpacking {named.name}")
+        journal.write("begin", "bundle", str(layout.bundle))
+        with fetch.disk_errors(f"unpack {named.name}"):
+            offline.unpack(named, layout.bundle)
+        journal.write("end", "bundle")
 
 
 def uninstall(layout: Layout, *, with_models: bool) -> list[str]:

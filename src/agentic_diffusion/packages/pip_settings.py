@@ -39,6 +39,8 @@ class PipSettings:
     """A proxy for http and https."""
     trusted_hosts: tuple[str, ...] = ()
     """Hosts whose certificates are not checked."""
+    no_index: bool = False
+    """Whether find-links are all there is; packages then come from a bundle."""
 
     def transport(self, environ: Mapping[str, str]) -> dict[str, str]:
         """The environment variables that let uv reach packages as pip does; what the user set for uv stays."""
@@ -49,6 +51,8 @@ class PipSettings:
             "UV_INSECURE_HOST": " ".join(self.trusted_hosts),
             "UV_DEFAULT_INDEX": self.index_url,
         }
+        if self.no_index:
+            return {"UV_NO_INDEX": "1", "UV_FIND_LINKS": ",".join(self.find_links)}
         if "UV_INDEX_URL" in environ:
             del wanted["UV_DEFAULT_INDEX"]
         return {name: value for name, value in wanted.items() if value and name not in environ}

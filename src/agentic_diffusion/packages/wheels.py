@@ -23,7 +23,7 @@ class Machine:
     python: tuple[int, int] = (3, 11)
     """Major and minor version of CPython."""
     system: str = "linux"
-    """linux or darwin."""
+    """linux, darwin or win32."""
     machine: str = "x86_64"
     """The processor, as `platform.machine()` says it."""
     glibc: tuple[int, int] = (2, 36)
@@ -87,6 +87,8 @@ def _stable_tag(tag: str, minor: int) -> bool:
 def _platform_fits(tag: str, machine: Machine) -> bool:
     if tag == "any":
         return True
+    if machine.system == "win32":
+        return tag == {"x86_64": "win_amd64", "aarch64": "win_arm64", "x86": "win32"}.get(machine.machine, "")
     if machine.system == "darwin":
         return tag.startswith("macosx_") and tag.endswith((f"_{machine.machine}", "_universal2"))
     if match := _GLIBC.fullmatch(tag):
