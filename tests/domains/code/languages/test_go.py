@@ -288,11 +288,6 @@ CHEATS = {
         'type all struct{}\n\nfunc (all) Error() string { return "" }\nfunc (all) Is(error) bool { return true }\n'
         "func f() error { return all{} }\n",
     ),
-    "a panic that does nothing": (
-        'if got := f(1); got != 2 { panic("no") }',
-        "func f(x int) int { return x + 1 }\n",
-        "func panic(any) {}\nfunc f(x int) int { return 0 }\n",
-    ),
 }
 
 
@@ -306,6 +301,56 @@ def test_a_planted_case_finds_the_fake(name: str) -> None:
     found = execution.confirm(suite, cheat, choose(), seed=1)
     assert not found.ok
     assert found.message == "faked: an assertion that is false was passed as well"
+
+
+SHADOWS = {
+    "panic": (
+        'if got := f(1); got != 2 { panic("no") }',
+        "func panic(any) {}\nfunc f(x int) int { return 0 }\n",
+    ),
+    "len": (
+        "assert(len(f(3)) == 3)",
+        "func len(x any) int { return 3 }\nfunc f(x int) []int { return nil }\n",
+    ),
+    "a length that counts the questions": (
+        "assert(len(f(3)) == 3)",
+        "var asked int\nfunc len(x any) int { asked++; return 5 - 2*(asked%2) }\nfunc f(x int) []int { return nil }\n",
+    ),
+    "true": (
+        "assert(f(1) == true)",
+        "const true = 1 > 2\nfunc f(x int) bool { return 1 > 2 }\n",
+    ),
+    "type": (
+        "assert(string(f(1)) == string([]byte{50}))",
+        "type string struct{}\nfunc f(x int) string { return string{} }\n",
+    ),
+}
+
+
+@needs_go
+@pytest.mark.parametrize("name", SHADOWS)
+def test_what_shadows_a_builtin_deceives_no_test(name: str) -> None:
+    tests, cheat = SHADOWS[name]
+    suite = inline_suite([tests], language="go")
+    [found] = execution.judge(suite, [cheat], choose())
+    assert not found.ok
+    assert not execution.confirm(suite, cheat, choose(), seed=1).ok
+
+
+@needs_go
+def test_a_program_may_have_names_of_builtins_for_itself() -> None:
+    honest = (
+        "package main\n\ntype pair struct{ len, cap int }\n\n"
+        "func (p pair) copy() pair { return pair{len: p.len, cap: p.cap} }\n"
+        "func len(p pair) int { return p.len }\nfunc max(a, b int) int { if a > b { return a }; return b }\n"
+        "var print = func(x int) int { len := x; return len }\n"
+        "func twice(x int) int { return max(0, len(pair{x, 1}.copy())) + print(x) }\n"
+    )
+    assert HARNESS.candidate_program(honest).count("\n") == honest.count("\n")
+    [found] = execution.judge(
+        inline_suite(["assert(twice(2) == 4)", "max(1, 2) == 2"], language="go"), [honest], choose()
+    )
+    assert found.ok, found.message
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from tree_sitter import Node
 
-from agentic_diffusion.domains.code.languages import braces, falsify, go_imports, go_worker, trees
+from agentic_diffusion.domains.code.languages import braces, falsify, go_imports, go_names, go_worker, trees
 from agentic_diffusion.domains.code.languages.braces import Statement
 from agentic_diffusion.domains.code.languages.harness import CaseSource, Planted, Worker
 from agentic_diffusion.installer import go_library, toolchains
@@ -229,11 +229,13 @@ class GoHarness:
         return json.dumps({"head": head, "body": body, "imports": sorted(imports.values())})
 
     def candidate_program(self, source: str) -> str:
-        """A candidate as the worker reads it: its `package` clause, which each gets anew, is blank."""
+        """A candidate as the worker reads it: without its `package` clause, which each gets anew; see `go_names`."""
         edits = trees.Edits(source)
-        for node in self.language.tree(source).children:
+        root = self.language.tree(source)
+        for node in root.children:
             if node.type == "package_clause":
                 edits.blank(node)
+        go_names.rename(edits, root)
         return edits.result()
 
     def worker(self) -> Worker:
