@@ -45,6 +45,7 @@ _COMMANDS = {
     "plan": ("agentic_diffusion.cli.plan:app", "Plan a way through a maze by denoising, and draw it."),
     "runs": ("agentic_diffusion.cli.runs:app", "The records of earlier runs: settings, results, metrics."),
     "setup": ("agentic_diffusion.cli.setup:app", "Make everything ready: packages, torch, sandbox, model."),
+    "solve": ("agentic_diffusion.cli.solve:app", "Work on a project until its tests pass, on a branch of its own."),
     "test": ("agentic_diffusion.cli.test:app", "Find, run, cover, generate, judge and suggest tests."),
     "train": ("agentic_diffusion.cli.train:app", "Train the block denoiser on your own data."),
     "uninstall": ("agentic_diffusion.cli.setup:uninstall_app", "Remove what set-up made."),
