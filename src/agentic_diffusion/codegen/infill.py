@@ -32,14 +32,18 @@ if TYPE_CHECKING:
 
 LONGEST_LINES = 8
 """Lines of a filling at most, unless the caller says otherwise."""
-_LINE_TOKENS = 24
-"""Tokens that a line of a filling may have on average."""
+_SHORTEST_LIMIT, _LINE_TOKENS = 48, 16
+"""Tokens that an answer may have: so many at least, and so many for each line that a filling may have."""
+_SLACK = 3
+"""Once the greedy answer has ended by itself, the others may be so many times as long; at least 48 tokens."""
 _WINDOW = 1024
 """Tokens of a prompt at most; what is farther from the hole than that is seldom needed, and every token costs time."""
 _GRAMMAR_LIMIT = 20_000
 """Characters of a prefix that the grammar still reads; answers after longer ones are held to nothing."""
 _BATCH = 16
 """Answers denoised together."""
+_MOST_FILLINGS = 64
+"""Fillings that are ranked at most: those of the first answers."""
 _QUORUM = 0.75
 """A batch is over when this share of it has ended; a cut answer still offers its whole lines."""
 _WARM = 0.7
@@ -124,8 +128,8 @@ class _Task:
         context = coder.parent.shape.context
         # The open end of the prefix is part of the answer.
         spare = len(coder.tokenizer.encode(healed(hole.prefix, coder.tokenizer)[1]))
-        longest = min(_LINE_TOKENS * (longest_lines + 1 if hole.whole_lines else 2), settings.max_new_tokens)
-        longest = (longest if length is None else length) + spare
+        longest = max(_SHORTEST_LIMIT, _LINE_TOKENS * (longest_lines + 1) if hole.whole_lines else 0)
+        longest = (min(longest, settings.max_new_tokens) if length is None else length) + spare
         longest = max(1, min(longest, context // 3))
         self.prompt: InfillPrompt = form.prompt(hole, coder.tokenizer, min(_WINDOW, context - longest))
         self.settings = replace(
@@ -136,16 +140,21 @@ class _Task:
         self, candidates: int, stop: Callable[[], bool], observe: Callable[[StepView], None] | None
     ) -> list[_Draft]:
         """Distinct fillings of so many answers: a greedy one, then samples in batches."""
-        found = self._denoise([0], 0.0, stop, observe)
+        [greedy] = self._denoise([0], 0.0, stop, observe)
+        samples = [greedy]
+        if greedy.finished and self.length is None:
+            limit = min(self.settings.max_new_tokens, max(_SHORTEST_LIMIT, _SLACK * len(greedy.tokens)))
+            self.settings = replace(self.settings, max_new_tokens=limit)
         warm = self.settings.temperature or _WARM
         for start in range(1, candidates, _BATCH):
             if stop():
                 break
-            found += self._denoise(list(range(start, min(start + _BATCH, candidates))), warm, stop, observe)
+            samples += self._denoise(list(range(start, min(start + _BATCH, candidates))), warm, stop, observe)
+        found = [draft for sample in samples for draft in self._offered(sample)]
         known: dict[str, _Draft] = {}
         for draft in found:
             known.setdefault(draft.text, draft)
-        return list(known.values())
+        return list(known.values())[:_MOST_FILLINGS]
 
     def _denoise(
         self,
@@ -153,10 +162,10 @@ class _Task:
         temperature: float,
         stop: Callable[[], bool],
         observe: Callable[[StepView], None] | None,
-    ) -> list[_Draft]:
+    ) -> list[Sample]:
         decoder = self.coder.decoder(replace(self.settings, temperature=temperature))
         ends = Ends(self.rule, self.coder.tokenizer, begin=len(self.prompt.tokens), forced=self.prompt.forced)
-        samples = decoder.decode(
+        return decoder.decode(
             [self.prompt.tokens] * len(streams),
             streams,
             observe=observe,
@@ -164,7 +173,6 @@ class _Task:
             ends=None if self.length is not None else ends,
             constraints=[self._constraint() for _ in streams],
         )
-        return [draft for sample in samples for draft in self._offered(sample)]
 
     def _constraint(self) -> HoleConstraint:
         """Open end and grammar; the grammar is left out where it does not know the text before the hole."""

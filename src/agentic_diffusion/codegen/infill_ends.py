@@ -107,7 +107,7 @@ class Ends:
             reached = list(accumulate(len(piece) for piece in self._tokenizer.pieces(answer)))
             place = next((i for i, end in enumerate(reached) if end > over), len(answer) - 1)
             # A token that holds the end of the filling belongs to it; the text is cut inside it later.
-            place += place > 0 and reached[place - 1] < over
+            place += (reached[place - 1] if place else 0) < over
             if place < len(answer):
                 ends[row, self._begin + place] = True
         return ends
