@@ -7,7 +7,7 @@ import pytest
 from agentic_diffusion.adaptation.generated_tasks import check_tasks, groups_of_names
 from agentic_diffusion.domains.code import languages
 from agentic_diffusion.domains.code.task_generator import GeneratorSettings, generate_tasks
-from agentic_diffusion.domains.code.task_rendering import TABLES
+from agentic_diffusion.domains.code.task_tables import TABLES
 from agentic_diffusion.foundation.errors import SetupError, UsageError
 from agentic_diffusion.foundation.sandbox import choose
 from agentic_diffusion.installer import toolchains

@@ -101,7 +101,7 @@ def seconds_a_step(parent: Llama, texts: Sequence[TrainingText], plan: AdapterPl
         loss.backward()
         if parent.device.type == "cuda":
             torch.cuda.synchronize()
-        return (time.monotonic() - begun) / max(figures["targets"], 1.0)
+        return (time.monotonic() - begun) / max(float(figures["targets"]), 1.0)
 
     middle = groups[len(groups) // 2]
     once(middle)

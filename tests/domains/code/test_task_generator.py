@@ -21,7 +21,8 @@ from agentic_diffusion.domains.code.task_algebra import (
     evaluate,
 )
 from agentic_diffusion.domains.code.task_generator import GeneratorSettings, examples_of, generate_tasks
-from agentic_diffusion.domains.code.task_rendering import TABLES, literal, program, signature, solution
+from agentic_diffusion.domains.code.task_rendering import literal, program, signature, solution
+from agentic_diffusion.domains.code.task_tables import TABLES
 from agentic_diffusion.domains.code.task_wording import describe, in_language
 from agentic_diffusion.foundation.errors import ConfigError, UsageError
 

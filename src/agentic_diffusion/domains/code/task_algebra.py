@@ -15,7 +15,7 @@ have to agree with it. Integers stay within 32 bits, texts within ASCII, so that
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -140,8 +140,8 @@ FOLDS: dict[str, _Fold] = {
     "sum": _Fold(of=("int",), result="int", apply=lambda xs, _: sum(xs)),  # type: ignore[arg-type]
     "product": _Fold(of=("int",), result="int", apply=lambda xs, _: _product(xs)),  # type: ignore[arg-type]
     "count": _Fold(of=("int", "text"), result="int", apply=lambda xs, _: len(xs)),
-    "largest": _Fold(of=("int",), result="int", apply=lambda xs, op: max(xs, default=op.constants[0])),  # type: ignore[type-var,arg-type,return-value]
-    "smallest": _Fold(of=("int",), result="int", apply=lambda xs, op: min(xs, default=op.constants[0])),  # type: ignore[type-var,arg-type,return-value]
+    "largest": _Fold(of=("int",), result="int", apply=lambda xs, op: max(xs, default=op.constants[0])),
+    "smallest": _Fold(of=("int",), result="int", apply=lambda xs, op: min(xs, default=op.constants[0])),
     "any": _Fold(of=("int", "text"), result="bool", apply=lambda xs, _: len(xs) > 0),
     "none": _Fold(of=("int", "text"), result="bool", apply=lambda xs, _: len(xs) == 0),
     "joined": _Fold(of=("text",), result="text", apply=lambda xs, op: str(op.constants[0]).join(xs)),  # type: ignore[arg-type]
@@ -231,7 +231,7 @@ def _passes(spec: Spec, element: int | str) -> bool:
 
 
 def _draw(
-    draw: random.Random, source: Source, table: dict[str, tuple[tuple[Source, ...], Callable[..., object]]]
+    draw: random.Random, source: Source, table: Mapping[str, tuple[tuple[Source, ...], Callable[..., object]]]
 ) -> Operation:
     """An operation of a table that suits a source, with its constants."""
     name = draw.choice([name for name, (sources, _) in table.items() if source in sources])

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from agentic_diffusion.domains.code.corpus_rows import Example
 from agentic_diffusion.domains.code.task_algebra import Spec, Value, draw_input, draw_spec, empty_input, evaluate
-from agentic_diffusion.domains.code.task_rendering import TABLES, Form, assertion, signature, solution
+from agentic_diffusion.domains.code.task_rendering import Form, assertion, signature, solution
+from agentic_diffusion.domains.code.task_tables import TABLES
 from agentic_diffusion.domains.code.task_wording import describe, in_language, snake_name
 from agentic_diffusion.foundation.errors import ConfigError, UsageError
 from agentic_diffusion.foundation.randomness import derive
