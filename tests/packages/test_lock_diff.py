@@ -30,7 +30,13 @@ def test_everything_that_can_change() -> None:
 
 def test_back_is_the_opposite() -> None:
     new = lock_of({"me": ["a", "b"], "a@2.0": [], "b@2.0": []})
-    opposite = {"added": "removed", "removed": "added", "upgraded": "downgraded", "needs": "needs"}
+    opposite = {
+        "added": "removed",
+        "removed": "added",
+        "upgraded": "downgraded",
+        "downgraded": "upgraded",
+        "needs": "needs",
+    }
 
     there = {(change.kind, change.name, change.old, change.new) for change in diff(OLD, new)}
     back = {(opposite[change.kind], change.name, change.new, change.old) for change in diff(new, OLD)}

@@ -44,6 +44,10 @@ _COMMANDS = {
     ),
     "plan": ("agentic_diffusion.cli.plan:app", "Plan a way through a maze by denoising, and draw it."),
     "runs": ("agentic_diffusion.cli.runs:app", "The records of earlier runs: settings, results, metrics."),
+    "shell": (
+        "agentic_diffusion.cli.shell:app",
+        "Print what activates agd in a shell: PATH and completions; agd_deactivate undoes it.",
+    ),
     "setup": ("agentic_diffusion.cli.setup:app", "Make everything ready: packages, torch, sandbox, model."),
     "solve": ("agentic_diffusion.cli.solve:app", "Work on a project until its tests pass, on a branch of its own."),
     "test": ("agentic_diffusion.cli.test:app", "Find, run, cover, generate, judge and suggest tests."),

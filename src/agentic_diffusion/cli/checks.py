@@ -14,8 +14,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from agentic_diffusion.foundation import config, resources, sandbox
 from agentic_diffusion.foundation.errors import SetupError
@@ -31,6 +34,7 @@ from agentic_diffusion.packages import pip_settings, uv
 _SETUP = "agd setup"
 _GB = 1_000_000_000
 _RUN_SECONDS = 9
+_DAY = 86400
 _TORCH = """
 import json, torch
 gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else ""
@@ -53,6 +57,8 @@ def all_checks(*, offline: bool) -> dict[str, Check]:
         "model": model,
         "store": store,
         **{name: partial(toolchain, name) for name in toolchains.NAMES},
+        "proxy": partial(proxy, os.environ),
+        "clock": clock,
         "network": partial(network, offline=offline),
     }
 
@@ -220,6 +226,33 @@ def network(*, offline: bool) -> Finding:
         except SetupError as error:
             return Finding(status="warn", message=error.message, fix="only set-up needs it; see HTTPS_PROXY")
     return Finding(status="ok", message="the package index answers")
+
+
+def proxy(environ: Mapping[str, str]) -> Finding:
+    """The proxies that the environment names; their passwords are not shown."""
+    found = {}
+    for name in ("https_proxy", "http_proxy", "all_proxy"):
+        value = environ.get(name) or environ.get(name.upper()) or ""
+        if value:
+            parts = urlsplit(value if "://" in value else f"http://{value}")
+            found[name] = f"{parts.hostname or value}{f':{parts.port}' if parts.port else ''}"
+            if not parts.hostname:
+                return Finding(
+                    status="warn", message=f"{name} is no address", fix=f"write {name}=http://host:port, or unset it"
+                )
+    words = ", ".join(f"{name} is {value}" for name, value in found.items())
+    return Finding(status="ok", message=words or "none is set")
+
+
+def clock(now: float | None = None) -> Finding:
+    """A clock that is behind makes every certificate look not valid yet."""
+    released = manifests.SHIPPED.stat().st_mtime
+    if (time.time() if now is None else now) < released - _DAY:
+        return Finding(
+            status="warn", message="the clock is before this release was made: certificates will look invalid",
+            fix="set the date and time",
+        )  # fmt: skip
+    return Finding(status="ok", message="it is after this release was made")
 
 
 def _uv() -> uv.Uv | None:

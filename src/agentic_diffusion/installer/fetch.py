@@ -16,6 +16,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import urlsplit
 
 from agentic_diffusion.foundation import events
 from agentic_diffusion.foundation.errors import ModelFileError, ResourceError, SetupError
@@ -24,6 +25,10 @@ from agentic_diffusion.installer.manifest import FileFact
 
 _CHUNK = 1 << 20
 _STALL_SECONDS = 30
+_TRIES = 4
+_PARTIAL = 206
+_NO_SUCH_RANGE = 416
+_PROXY_ASKS = 407
 
 
 def check(path: Path, fact: FileFact) -> None:
@@ -42,41 +47,93 @@ def check(path: Path, fact: FileFact) -> None:
         raise ModelFileError(f"{path} is corrupt or foreign: its SHA-256 is {found[:16]}....", hint=hint)
 
 
-def download(url: str, target: Path, fact: FileFact) -> None:
+def download(url: str, target: Path, fact: FileFact, *, parts: Path | None = None) -> None:
     """Fetch `url` (http, https or file) into `target` and check it; nothing stays there when it is not right.
 
-    Raises ModelFileError for a wrong file, ResourceError for a full disk, SetupError when the address cannot be read.
+    With a folder `parts`, what was fetched stays there under the file's SHA-256 when the connection breaks or the
+    process dies, and the next call asks for the rest alone. A broken connection is tried again from there. The file
+    gets its name only once its checksum is right. Raises ModelFileError for a wrong file, ResourceError for a full
+    disk, SetupError when the address cannot be read.
     """
-    label = f"fetching {fact.file}"
+    part = target if parts is None else parts / f"{fact.sha256}.part"
+    part.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with (
-            disk_errors(f"fetch {fact.file}"),
-            opened(url) as answer,
-            target.open("wb") as file,
-            events.progress(label, fact.size, "B") as shown,
-        ):
-            # One byte more than expected is enough to know that it is another file.
-            left = fact.size + 1
-            while left > 0 and (chunk := answer.read(min(_CHUNK, left))):
-                file.write(chunk)
-                left -= len(chunk)
-                shown.advance(len(chunk))
-        check(target, fact)
-    except BaseException:
-        target.unlink(missing_ok=True)
+        with disk_errors(f"fetch {fact.file}"), events.progress(f"fetching {fact.file}", fact.size, "B") as shown:
+            for left in reversed(range(_TRIES if parts else 1)):
+                before = _size(part) if parts else 0
+                if before == fact.size:
+                    break  # all of it came, and the process died before it was checked
+                try:
+                    _fetch(url, part, fact, before, shown)
+                    break
+                except SetupError as problem:
+                    if before and f" {_NO_SUCH_RANGE} " in problem.message:
+                        part.unlink(missing_ok=True)  # what is there does not fit what is offered
+                        continue
+                    # No use where nothing came, or where there is no memory of what came.
+                    if not left or _size(part) <= before or isinstance(problem, ModelFileError):
+                        raise
+                    events.say(f"{problem.message} Going on from {format_size(_size(part))}.")
+        check(part, fact)
+        if parts:
+            part.replace(target)
+    except BaseException as error:
+        kept = parts and 0 < _size(part) < fact.size and not isinstance(error, ResourceError)
+        if not kept:
+            part.unlink(missing_ok=True)
         raise
 
 
-@contextlib.contextmanager
-def opened(url: str) -> Iterator[BinaryIO]:
-    """The body of an address; every way in which it cannot be had is a SetupError."""
+def _fetch(url: str, part: Path, fact: FileFact, start: int, shown: events.Progress) -> None:
+    """Add to `part` what comes after its first `start` bytes; all of it where the server gives no ranges."""
+    with opened(url, start=start) as answer:
+        ranged = start > 0 and getattr(answer, "status", 200) == _PARTIAL
+        done = start if ranged else 0
+        shown.advance(done - shown.done)
+        with part.open("ab" if ranged else "wb") as file:
+            # One byte more than expected is enough to know that it is another file.
+            while done <= fact.size and (chunk := _read(answer, min(_CHUNK, fact.size + 1 - done), url)):
+                file.write(chunk)
+                done += len(chunk)
+                shown.advance(len(chunk))
+    if done < fact.size and url.startswith("http"):
+        raise SetupError(
+            f"{url} broke off after {format_size(done)} of {format_size(fact.size)}.", hint="Run the command again."
+        )
+
+
+def _read(answer: BinaryIO, size: int, url: str) -> bytes:
+    """The next bytes of an answer; one that stalls or breaks is a SetupError."""
     try:
-        with urllib.request.urlopen(url, timeout=_STALL_SECONDS) as answer:  # noqa: S310 - the scheme is checked by the caller
+        return answer.read(size)
+    except (TimeoutError, ConnectionError, http.client.HTTPException) as error:
+        raise SetupError(f"{url} broke off: {error!r}.", hint="Run the command again.") from error
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+@contextlib.contextmanager
+def opened(url: str, *, start: int = 0) -> Iterator[BinaryIO]:
+    """The body of an address, from byte `start` on where the server can; what keeps it from coming is a SetupError."""
+    try:
+        headers = {"Range": f"bytes={start}-"} if start else {}
+        request = urllib.request.Request(url, headers=headers)  # noqa: S310 - the scheme is checked by the caller
+        with urllib.request.urlopen(request, timeout=_STALL_SECONDS) as answer:  # noqa: S310 - the scheme is checked by the caller
             yield answer
     except http.client.HTTPException as error:
         raise SetupError(f"{url} broke off: {error!r}.", hint="Run the command again.") from error
     except urllib.error.HTTPError as error:
         error.close()  # it holds the connection
+        if error.code == _PROXY_ASKS:
+            raise SetupError(
+                f"The proxy asks for a password before it lets {urlsplit(url).hostname} be reached (407).",
+                hint="Give it in the proxy's address: HTTPS_PROXY=http://NAME:PASSWORD@HOST:PORT.",
+            ) from error
         raise SetupError(f"{url} answers {error.code} {error.reason}.", hint="Check the address.") from error
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
         reason = getattr(error, "reason", error)

@@ -11,6 +11,7 @@ Standard library only; what a check looks at may be more.
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -85,6 +86,26 @@ def run(checks: Mapping[str, Check], *, seconds: float = SECONDS) -> list[Result
         thread.join(max(0.0, end - time.monotonic()))
     late = Finding(status="crash", message=f"no answer within {seconds:g} s", fix="run this check alone")
     return [Result(name=name, **asdict(found.get(name, late))) for name in checks]
+
+
+def scrubbed(text: str, private: Mapping[str, str]) -> str:
+    """A text without what tells who and where somebody is: each key of `private` becomes its value, the longest first.
+
+    Passwords in addresses go, too; private ones and host names are the caller's to name.
+    """
+    text = re.sub(r"(?<=://)[^\s/@]+@", "", text)
+    for known in sorted((name for name in private if len(name) > 1), key=len, reverse=True):
+        # a name of letters is replaced as a word, so that "al" does not tear "also"
+        bounds = (r"(?<![A-Za-z0-9])", r"(?![A-Za-z0-9])") if known.isalnum() else ("", "")
+        text = re.sub(bounds[0] + re.escape(known) + bounds[1], lambda _: private[known], text)  # noqa: B023
+    return text
+
+
+def report(results: Sequence[Result], facts: Mapping[str, str], private: Mapping[str, str]) -> str:
+    """A block for a bug report: facts and findings in Markdown, without personal data (see `scrubbed`)."""
+    lines = [f"- {name}: {value}" for name, value in facts.items()]
+    lines += [f"- {result.name}: {result.status}: {result.message}" for result in results]
+    return scrubbed("\n".join(["```", *lines, "```"]) + "\n", private)
 
 
 def healthy(results: Sequence[Result]) -> bool:

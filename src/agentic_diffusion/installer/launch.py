@@ -27,7 +27,7 @@ if __name__ == "__main__":
 
 from agentic_diffusion.installer.stamp import Stamp, child_environment  # noqa: E402
 
-_LIGHT = frozenset({"", "config", "deps", "doctor", "help", "models", "runs"})
+_LIGHT = frozenset({"", "config", "deps", "doctor", "help", "models", "runs", "shell"})
 """Commands that need neither torch nor the model."""
 _OWN = frozenset({"setup", "uninstall", "dev"})
 """Commands that the launcher does itself."""

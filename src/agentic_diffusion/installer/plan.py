@@ -48,6 +48,11 @@ class Step:
     arguments: Mapping[str, object] = field(default_factory=dict)
     """What the action needs to know."""
 
+    @property
+    def undone_by(self) -> str:
+        """The command that removes what it wrote."""
+        return "agd uninstall --models" if self.name in ("model", *toolchains.NAMES) else "agd uninstall"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -65,8 +70,21 @@ class Plan:
 
     def as_json(self) -> str:
         """The plan as a JSON object."""
-        data = {"steps": [asdict(step) for step in self.steps], "have": list(self.have), "total": asdict(self.total)}
+        data = {
+            "steps": [asdict(step) for step in self.steps],
+            "have": list(self.have),
+            "total": asdict(self.total),
+            "writes": self.writes(),
+            "licences": sorted({step.licence for step in self.steps if step.licence}),
+        }
         return json.dumps(data, indent=1)
+
+    def writes(self) -> list[dict[str, object]]:
+        """Every place that is written, with the bytes there and what takes it away again."""
+        return [
+            {"place": step.place, "bytes": step.size.disk, "step": step.name, "undone_by": step.undone_by}
+            for step in self.steps
+        ]
 
     def lines(self) -> list[str]:
         """The plan for people."""

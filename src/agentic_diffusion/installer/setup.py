@@ -38,6 +38,10 @@ class Request:
     """Whether the network is forbidden."""
     bundle: str = ""
     """A bundle that everything is taken from; the network is then not used."""
+    model: str = "default"
+    """Which model of the manifest."""
+    source: str = ""
+    """Where the model is taken from instead of `model.source`."""
 
 
 def plan_for(layout: Layout, request: Request) -> tuple[Plan, Actions]:
@@ -50,8 +54,8 @@ def plan_for(layout: Layout, request: Request) -> tuple[Plan, Actions]:
     elif request.bundle:
         raise UsageError("A bundle is for a checkout of the project.", hint="Run its launcher: ./agd --bundle FILE.")
     manifest = manifests.load(layout.manifest)
-    entry = manifest.model()
-    source = config.load().section(ModelSettings).source
+    entry = manifest.model(request.model)
+    source = request.source or config.load().section(ModelSettings).source
     probe = probing.probe(
         layout, entry, wanted=request.wanted, offline=request.offline or taken is not None, model_source=source,
         bundle=taken,
@@ -104,7 +108,7 @@ def _take_bundle(layout: Layout, request: Request, journal: Journal) -> None:
 def uninstall(layout: Layout, *, with_models: bool) -> list[str]:
     """Remove what set-up made; returns a line for each thing that was removed."""
     removed = []
-    places = [layout.state] + [home() / "models", home() / "toolchains"] * with_models
+    places = [layout.state] + [home() / name for name in ("models", "toolchains")] * with_models
     places = [place for place in places if place.is_dir()]
     if not places:
         return []
