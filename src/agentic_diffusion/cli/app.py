@@ -44,6 +44,10 @@ _COMMANDS = {
     ),
     "plan": ("agentic_diffusion.cli.plan:app", "Plan a way through a maze by denoising, and draw it."),
     "runs": ("agentic_diffusion.cli.runs:app", "The records of earlier runs: settings, results, metrics."),
+    "serve": (
+        "agentic_diffusion.serve.command:app",
+        "Serve the model: an API like OpenAI's, a page that shows the denoising, tools over MCP.",
+    ),
     "shell": (
         "agentic_diffusion.cli.shell:app",
         "Print what activates agd in a shell: PATH and completions; agd_deactivate undoes it.",

@@ -22,8 +22,7 @@ import torch
 
 from agentic_diffusion.diffusion.block_packing import pack_block, pack_clean, pack_verify
 from agentic_diffusion.diffusion.block_state import DecodeCounts, Rows, Sample, StepView, view_of
-from agentic_diffusion.diffusion.enforcement import draws, enforce
-from agentic_diffusion.diffusion.samplers import sample_tokens, threshold_commits
+from agentic_diffusion.diffusion.enforcement import draws, enforce, sample_rows
 from agentic_diffusion.foundation.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from agentic_diffusion.diffusion.backbones.adapter import Adapter
-    from agentic_diffusion.diffusion.backbones.llama import Cache, Llama
+    from agentic_diffusion.diffusion.backbones.llama import Cache, Llama, Memory
     from agentic_diffusion.diffusion.constraint import RowConstraint
 
 Mode = Literal["denoise", "verify", "ar"]
@@ -120,21 +119,20 @@ class BlockDecoder:
         self._check(prompts, streams)
         rows, cache = self._open(prompts, streams)
         held = constraints or [None] * len(prompts)
-        rows.constraints = {int(s): c for s, c in zip(streams, held, strict=True) if c is not None}
-        order = {int(stream): place for place, stream in enumerate(streams)}
+        rows.constraints = {row: c for row, c in enumerate(held) if c is not None}
         samples: dict[int, Sample] = {}
         while not rows.done.all():
-            self._forward(rows, cache)
+            self.forward(rows, cache)
             cut = (stop is not None and stop()) or len(samples) >= self.settings.quorum * len(prompts)
             if observe is not None:
                 observe(view_of(rows))
-            self._close(rows, samples, ends, cut=cut)
+            samples |= self.close(rows, ends, cut=cut)
             # A cache without a row is a copy of the others, so finished rows leave in groups.
             if rows.done.sum() * 3 >= len(rows.done) and not rows.done.all():
                 keep = (~rows.done).nonzero()[:, 0]
                 rows.keep(keep)
                 cache = cache.keep_rows(keep)
-        return [samples[stream] for stream in sorted(samples, key=lambda s: order[s])]
+        return [samples[key] for key in sorted(samples)]
 
     def _check(self, prompts: Sequence[Sequence[int]], streams: Sequence[int]) -> None:
         if len(prompts) != len(streams) or len(set(streams)) != len(streams):
@@ -170,7 +168,9 @@ class BlockDecoder:
             self.counts.forwards += 1
         cache = cache.repeat_row(common, count)
         rows = Rows(
+            keys=np.arange(count),
             streams=np.asarray(streams, dtype=np.int64),
+            settings=[self.settings] * count,
             tokens=tokens,
             known=known,
             cached=torch.full_like(known, common),
@@ -181,12 +181,13 @@ class BlockDecoder:
             probability=torch.zeros(count, width, device=device),
             drafts=torch.zeros_like(known),
             done=torch.zeros(count, dtype=torch.bool, device=device),
+            steps=torch.zeros_like(known),
         )
         if self.settings.mode == "verify":
             self._prefill_rest(rows, cache)
         return rows, cache
 
-    def _prefill_rest(self, rows: Rows, cache: Cache) -> None:
+    def _prefill_rest(self, rows: Rows, cache: Memory) -> None:
         """Mode `verify` wants all but the last known token cached."""
         length = rows.known - 1 - rows.cached
         if int(length.max()) == 0:
@@ -196,7 +197,8 @@ class BlockDecoder:
         self.counts.forwards += 1
         rows.cached = rows.known - 1
 
-    def _forward(self, rows: Rows, cache: Cache) -> None:
+    def forward(self, rows: Rows, cache: Memory) -> None:
+        """One forward of all rows, whose keys and values are in `cache`; every row that is not done gains a token."""
         self.counts.forwards += 1
         self.counts.row_forwards += int((~rows.done).sum())
         known, cached = rows.known, rows.cached
@@ -204,16 +206,16 @@ class BlockDecoder:
         step(rows, cache)
         rows.known = torch.where(rows.done, known, rows.known)
         rows.cached = torch.where(rows.done, cached, rows.cached)
-        rows.steps += 1
+        rows.steps = rows.steps + 1
 
-    def _ar(self, rows: Rows, cache: Cache) -> None:
+    def _ar(self, rows: Rows, cache: Memory) -> None:
         """One clean token a row; the parent's own next token."""
         length = rows.known - rows.cached
         packing, clean = pack_clean(rows.cached, length)
         hidden = self.parent.forward(self.parent.embed(rows.tokens[clean.rows, clean.positions]), packing, cache)
         last = length.cumsum(0) - 1
         logits = self.parent.logits(hidden[last])[:, None]
-        chosen, confidence = self._draw(logits, rows, rows.known[:, None], 0)
+        chosen, confidence = self._draw(logits, rows, rows.known[:, None])
         self._enforce(rows, chosen, confidence, torch.ones_like(rows.known), logits=logits[:, 0])
         at = torch.arange(len(rows.streams), device=rows.known.device)
         rows.tokens[at, rows.known] = chosen[:, 0]
@@ -221,7 +223,7 @@ class BlockDecoder:
         rows.cached = rows.known
         rows.known = rows.known + 1
 
-    def _denoise(self, rows: Rows, cache: Cache) -> None:
+    def _denoise(self, rows: Rows, cache: Memory) -> None:
         """One reverse step of every row's open block; then the window moves past the gapless part."""
         assert self.adapter is not None
         block, count = self.settings.block, len(rows.streams)
@@ -239,13 +241,13 @@ class BlockDecoder:
         logits = self.parent.logits(hidden[: count * block]).view(count, block, -1)
         places = rows.known[:, None] + torch.arange(block, device=rows.known.device)
         drawn, confidence = self._draw(logits, rows, places, rows.steps)
-        commits = threshold_commits(confidence, rows.is_masked, self.settings.threshold, minimum=0)
+        commits = rows.is_masked & (confidence >= rows.numbers("threshold")[:, None])
         commits[:, 0] |= rows.is_masked[:, 0]
         rows.window = torch.where(commits, drawn, rows.window)
         rows.shown = torch.where(rows.is_masked, confidence, rows.shown)
         rows.is_masked = rows.is_masked & ~commits
         gapless = (~rows.is_masked).long().cumprod(1).sum(1)
-        kept = self._enforce(rows, rows.window, rows.shown, gapless, logits=logits[:, 0], step=rows.steps)
+        kept = self._enforce(rows, rows.window, rows.shown, gapless, logits=logits[:, 0], steps=rows.steps)
         rows.is_masked |= (torch.arange(block, device=rows.known.device) >= kept[:, None]) & (kept < gapless)[:, None]
         self._advance(rows)
 
@@ -266,12 +268,12 @@ class BlockDecoder:
         rows.shown = torch.where(inside, rows.shown.gather(1, source), 0.0)
         rows.is_masked = torch.where(inside, rows.is_masked.gather(1, source), True)
 
-    def _verify(self, rows: Rows, cache: Cache) -> None:
+    def _verify(self, rows: Rows, cache: Memory) -> None:
         """The parent checks the draft; the branch that fits the number of accepted drafts gives the next draft."""
         assert self.adapter is not None
         block, count = self.settings.block, len(rows.streams)
         at = torch.arange(count, device=rows.known.device)
-        scratch = cache.slots - block * block
+        scratch = int(rows.known.max()) + block
         text = rows.tokens.scatter(1, rows.known[:, None] + torch.arange(block, device=rows.known.device), rows.window)
         packing, noised, clean = pack_verify(rows.known, rows.drafts, block, scratch)
         noised_inputs = self.parent.embed(text[noised.rows, noised.positions])
@@ -284,7 +286,7 @@ class BlockDecoder:
         states[clean.rows, clean.offsets] = hidden[len(noised.rows) :]
         places = rows.known[:, None] + torch.arange(most, device=rows.known.device)
         logits = self.parent.logits(states)
-        own, confidence = self._draw(logits, rows, places, 0)
+        own, confidence = self._draw(logits, rows, places)
         agree = own == torch.nn.functional.pad(rows.window, (0, 1))[:, :most]
         agree &= torch.arange(most, device=rows.known.device) < rows.drafts[:, None]
         accepted = agree.long().cumprod(1).sum(1)
@@ -297,7 +299,7 @@ class BlockDecoder:
         rows.cached = rows.known + accepted
         rows.known = rows.known + accepted + 1
         guess, sure = self._draw(
-            self.parent.logits(ahead), rows, rows.known[:, None] + torch.arange(block - 1, device=at.device), 0
+            self.parent.logits(ahead), rows, rows.known[:, None] + torch.arange(block - 1, device=at.device)
         )
         rows.window = torch.nn.functional.pad(guess, (0, 1))
         rows.shown = torch.nn.functional.pad(sure, (0, 1))
@@ -312,42 +314,45 @@ class BlockDecoder:
         counts: Int[Tensor, " B"],
         *,
         logits: Float[Tensor, "B V"],
-        step: int = 0,
+        steps: Int[Tensor, " B"] | None = None,
     ) -> Int[Tensor, " B"]:
         """Hold the rows to their constraints; see `enforcement.enforce`."""
         begun = time.perf_counter()
-        kept = enforce(self.settings, rows, tokens, confidence, counts, logits=logits, step=step)
+        steps = torch.zeros_like(rows.steps) if steps is None else steps
+        kept = enforce(rows, tokens, confidence, counts, logits=logits, steps=steps)
         self.counts.constraint_seconds += time.perf_counter() - begun
         return kept
 
     def _draw(
-        self, logits: Float[Tensor, "B K V"], rows: Rows, places: Int[Tensor, "B K"], step: int
+        self,
+        logits: Float[Tensor, "B K V"],
+        rows: Rows,
+        places: Int[Tensor, "B K"],
+        steps: Int[Tensor, " B"] | None = None,
     ) -> tuple[Int[Tensor, "B K"], Float[Tensor, "B K"]]:
         """Draw one token a place from its row's own stream; the number depends on place and step alone."""
-        random = draws(self.settings, rows, places, step).to(logits.device)
-        return sample_tokens(logits.float(), self.settings.temperature, self.settings.top_p, random)
+        random = draws(rows, places, torch.zeros_like(rows.steps) if steps is None else steps)
+        return sample_rows(logits, rows, random.to(logits.device))
 
-    def _close(
+    def close(
         self,
         rows: Rows,
-        samples: dict[int, Sample],
         ends_before: Callable[[Int[Tensor, "B T"]], Bool[Tensor, "B T"]] | None,
         *,
-        cut: bool,
-    ) -> None:
-        """Take the samples of the rows that ended, were cut, or reached their longest answer."""
-        new = rows.known - rows.prompt
-        limit = self.settings.max_new_tokens
+        cut: bool | Bool[Tensor, " B"],
+    ) -> dict[int, Sample]:
+        """The samples, by key, of the rows that ended, were cut, or reached their longest answer; those are done."""
+        new, limits = rows.known - rows.prompt, rows.numbers("max_new_tokens")
+        samples: dict[int, Sample] = {}
         places = torch.arange(rows.tokens.shape[1], device=rows.known.device)
-        answer = (places >= rows.prompt[:, None]) & (places < torch.minimum(rows.known, rows.prompt + limit)[:, None])
-        enders = torch.tensor([self.parent.shape.eos_id, *self.settings.stop_tokens], device=places.device)
-        ends = torch.isin(rows.tokens, enders)
+        answer = (places >= rows.prompt[:, None]) & (places < torch.minimum(rows.known, rows.prompt + limits)[:, None])
+        ends = rows.enders(self.parent.shape.eos_id)
         if ends_before is not None:
             ends |= ends_before(rows.tokens)
         ends &= answer & rows.may_end(ends)
-        done = (ends.any(1) | (new >= limit) | cut | rows.are_stuck()) & ~rows.done
+        done = (ends.any(1) | (new >= limits) | cut | rows.are_stuck()) & ~rows.done
         for row in done.nonzero()[:, 0].tolist():
-            begin, end = int(rows.prompt[row]), int(torch.minimum(rows.known, rows.prompt + limit)[row])
+            begin, end = int(rows.prompt[row]), int(torch.minimum(rows.known, rows.prompt + limits)[row])
             finished = bool(ends[row].any())
             if finished:
                 end = int(ends[row].nonzero()[0, 0])
@@ -355,12 +360,12 @@ class BlockDecoder:
             tail: list[int] = []
             if constraint is not None and not finished:
                 begun = time.perf_counter()
-                kept, tail = constraint.finish(limit)
+                kept, tail = constraint.finish(int(limits[row]))
                 self.counts.constraint_seconds += time.perf_counter() - begun
                 end = begin + max(kept, 0)
             self.counts.new_tokens += end - begin + len(tail) + finished
             chances = rows.probability[row, begin : end + finished].clamp(min=1e-30)
-            samples[int(rows.streams[row])] = Sample(
+            samples[int(rows.keys[row])] = Sample(
                 stream=int(rows.streams[row]),
                 tokens=rows.tokens[row, begin:end].tolist() + tail,
                 finished=finished,
@@ -368,6 +373,7 @@ class BlockDecoder:
                 confidences=chances.tolist() + [0.0] * len(tail),
             )
         rows.done |= done
+        return samples
 
 
 def _common_prefix(prompts: Sequence[Sequence[int]]) -> int:

@@ -6,9 +6,8 @@ one of its own row's text, so a row's text does not depend on its batch.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
 from agentic_diffusion.diffusion.samplers import sample_tokens
@@ -27,40 +26,42 @@ _TRIES = 32
 """Tokens drawn one after the other where those that the grammar allows are refused for what they mean."""
 
 
-class Sampling(Protocol):
-    """The settings that a draw needs."""
-
-    @property
-    def temperature(self) -> float:
-        """0 is greedy."""
-
-    @property
-    def top_p(self) -> float:
-        """The nucleus."""
-
-    @property
-    def seed(self) -> int:
-        """Seed of all streams."""
-
-
-def draws(settings: Sampling, rows: Rows, places: Int[Tensor, "B K"], step: int) -> Float[Tensor, "B K"]:
+def draws(rows: Rows, places: Int[Tensor, "B K"], steps: Int[Tensor, " B"]) -> Float[Tensor, "B K"]:
     """The random number of every place, in [0, 1); zeros where decoding is greedy."""
-    if settings.temperature == 0:
-        return torch.zeros(places.shape)
-    counters = (places - rows.prompt[:, None]).cpu().numpy() * _STEPS + step
-    numbers = [uniforms(settings.seed, int(s), c) for s, c in zip(rows.streams, counters, strict=True)]
-    return torch.from_numpy(np.stack(numbers)).float()
+    random = torch.zeros(places.shape)
+    if all(one.temperature == 0 for one in rows.settings):
+        return random
+    counters = ((places - rows.prompt[:, None]) * _STEPS + steps[:, None]).cpu().numpy()
+    for row, one in enumerate(rows.settings):
+        if one.temperature:
+            numbers = uniforms(one.seed, int(rows.streams[row]), counters[row])
+            random[row] = torch.from_numpy(numbers).float()
+    return random
+
+
+def sample_rows(
+    logits: Float[Tensor, "B K V"], rows: Rows, random: Float[Tensor, "B K"]
+) -> tuple[Int[Tensor, "B K"], Float[Tensor, "B K"]]:
+    """One token a place and its confidence, each row by its own temperature and nucleus."""
+    kinds = {(one.temperature, one.top_p) for one in rows.settings}
+    if len(kinds) == 1:
+        return sample_tokens(logits.float(), *kinds.pop(), random)
+    tokens = torch.zeros(random.shape, dtype=torch.long, device=logits.device)
+    confidence = torch.zeros(random.shape, device=logits.device)
+    for kind in kinds:
+        mine = [row for row, one in enumerate(rows.settings) if (one.temperature, one.top_p) == kind]
+        tokens[mine], confidence[mine] = sample_tokens(logits[mine].float(), *kind, random[mine])
+    return tokens, confidence
 
 
 def enforce(
-    settings: Sampling,
     rows: Rows,
     tokens: Int[Tensor, "B K"],
     confidence: Float[Tensor, "B K"],
     counts: Int[Tensor, " B"],
     *,
     logits: Float[Tensor, "B V"],
-    step: int,
+    steps: Int[Tensor, " B"],
 ) -> Int[Tensor, " B"]:
     """How many of the first `counts` tokens of each row its constraint lets pass; those are committed to it.
 
@@ -75,9 +76,9 @@ def enforce(
         wanted = tokens[row, : int(counts[row])].tolist()
         count = constraint.accepts(wanted)
         if count == 0:
-            found = _redraw(settings, rows, row, constraint=constraint, logits=logits[row], step=step)
+            found = _redraw(rows, row, constraint=constraint, logits=logits[row], steps=steps)
             if found is None:
-                rows.stuck.add(int(rows.streams[row]))
+                rows.stuck.add(int(rows.keys[row]))
                 kept[row] = 0
                 continue
             tokens[row, 0], confidence[row, 0] = found
@@ -88,11 +89,12 @@ def enforce(
 
 
 def _redraw(
-    settings: Sampling, rows: Rows, row: int, *, constraint: RowConstraint, logits: Float[Tensor, " V"], step: int
+    rows: Rows, row: int, *, constraint: RowConstraint, logits: Float[Tensor, " V"], steps: Int[Tensor, " B"]
 ) -> tuple[int, float] | None:
     """A token that the constraint lets follow, and its probability among the allowed ones; None when there is none."""
     allowed = constraint.allowed_tokens().to(logits.device)
-    random = draws(settings, rows, rows.known[:, None], step)[row, 0].to(logits.device)
+    settings = rows.settings[row]
+    random = draws(rows, rows.known[:, None], steps)[row, 0].to(logits.device)
     for _ in range(_TRIES):
         if not bool(allowed.any()):
             return None

@@ -38,6 +38,7 @@ _REGISTRY: dict[str, type[Any]] = {
     "log": sections.LogSettings,
     "store": sections.StoreSettings,
     "model": sections.ModelSettings,
+    "serve": sections.ServeSettings,
     "packages": sections.PackagesSettings,
 }
 

@@ -156,6 +156,58 @@ class ModelSettings:
         _at_least("model.threads", self.threads, 0)
 
 
+@dataclass(frozen=True, kw_only=True)
+class ServeSettings:
+    """[serve]: the server of `agd serve`. The token lies in a file, so that no list of settings shows it."""
+
+    host: str = "127.0.0.1"
+    """The address that is listened on; any but the loopback needs a token."""
+    port: int = 8080
+    """The port; 0 takes a free one."""
+    token_file: str | None = None
+    """A file whose first line is the token that clients have to show."""
+    root: str = "."
+    """No file outside this folder is read for a request."""
+    rows: int = 8
+    """Texts that are denoised together."""
+    tokens: int = 2048
+    """Longest prompt and answer together, in tokens."""
+    queue: int = 64
+    """Requests in work and waiting; more are refused with status 429."""
+    per_client: int = 32
+    """The same for one client."""
+    per_minute: int = 600
+    """Requests a minute of one client."""
+    searches: int = 2
+    """Searches with tests at once; others wait."""
+    time: str = "120s"
+    """Longest time of a request."""
+    body: str = "1MB"
+    """Largest body of a request."""
+
+    def __post_init__(self) -> None:
+        """Check every field; raises ConfigError."""
+        if not self.host.strip():
+            raise ConfigError("serve.host is empty: an address is needed.", hint='Use "127.0.0.1".')
+        if not 0 <= self.port < 1 << 16:
+            raise ConfigError(f"serve.port is {self.port}: it must be from 0 to 65535.", hint="Use 8080, for example.")
+        for name in ("rows", "queue", "per_client", "per_minute", "searches"):
+            _at_least(f"serve.{name}", getattr(self, name), 1)
+        _at_least("serve.tokens", self.tokens, 64)
+        _duration("serve.time", self.time)
+        _size("serve.body", self.body)
+
+    @property
+    def seconds(self) -> float:
+        """`time` in seconds."""
+        return parse_duration(self.time)
+
+    @property
+    def body_bytes(self) -> int:
+        """`body` in bytes."""
+        return parse_size(self.body)
+
+
 def _choice(key: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         names = ", ".join(allowed)

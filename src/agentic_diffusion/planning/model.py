@@ -20,6 +20,7 @@ from agentic_diffusion.diffusion.denoiser import draw_weights
 from agentic_diffusion.diffusion.gaussian import GaussianProcess
 from agentic_diffusion.diffusion.gaussian_denoisers import StateTransformer, StateTransformerSettings
 from agentic_diffusion.foundation.errors import ModelFileError
+from agentic_diffusion.foundation.resources import home
 from agentic_diffusion.planning.plan_format import CELL_FEATURES, PlanFormat
 
 KIND = "maze planner"
@@ -120,3 +121,12 @@ def load_model(path: Path, *, sha256: str | None = None) -> PlannerModel:
 def settings_as_json(settings: PlannerModelSettings) -> dict[str, Any]:
     """The sizes as JSON would give them back."""
     return asdict(settings) | {"horizons": [list(pair) for pair in settings.horizons]}
+
+
+def installed_weights() -> Path | None:
+    """The planner that ships, or the newest that was trained here; None where there is neither."""
+    shipped = Path(__file__).parents[1] / "diffusion" / "weights" / "maze-planner.safetensors"
+    if shipped.is_file():
+        return shipped
+    trained = sorted((home() / "maze").glob("*/evolved.safetensors"), key=lambda path: path.stat().st_mtime)
+    return trained[-1] if trained else None
