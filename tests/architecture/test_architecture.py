@@ -88,10 +88,8 @@ def test_what_the_package_reads_at_run_time_is_tracked():
     )  # fmt: skip
     tracked = set(listed.stdout.split("\0"))
     package = SOURCE.relative_to(ROOT).as_posix()
-    read_at_run_time = {
-        f"{package}/{name}"
-        for name in ("diffusion/weights/block-adapter.safetensors", "installer/manifest.toml", "py.typed")
-    }
+    weights = [f"diffusion/weights/{name}.safetensors" for name in ("block-adapter", "maze-planner")]
+    read_at_run_time = {f"{package}/{name}" for name in (*weights, "installer/manifest.toml", "py.typed")}
     assert read_at_run_time <= tracked
     assert read_at_run_time <= there
     shipped = {name for name in there if not name.endswith(".py")}

@@ -61,3 +61,12 @@ def test_bad_input_gives_one_clear_sentence(words, sentence, weights, capsys):
 def test_missing_and_foreign_weights_are_named(tmp_path, capsys):
     assert main(["plan", "--model", str(tmp_path / "none.safetensors")]) == 4
     assert "does not exist" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("maze", "start"), [("umaze", "3,1"), ("large", "1,1"), ("#####/#OOG#/#O#O#/#OOO#/#####", "3,3")]
+)
+def test_the_weights_that_ship_reach_the_goal(maze, start, capsys):
+    assert main(["plan", "--maze", maze, "--start", start, "--candidates", "16", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["reached"]

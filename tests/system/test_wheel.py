@@ -42,7 +42,8 @@ def wheel(uv: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_carries_what_the_package_reads_at_run_time(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
-    for needed in ("py.typed", "installer/manifest.toml", "diffusion/weights/block-adapter.safetensors"):
+    weights = ("diffusion/weights/block-adapter.safetensors", "diffusion/weights/maze-planner.safetensors")
+    for needed in ("py.typed", "installer/manifest.toml", *weights):
         assert PACKAGE + needed in names
     assert any(name.endswith("licenses/NOTICE") for name in names)
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/"))]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 app = App(name="plan", help="Plan a way through a maze by denoising, and draw it.")
 
-_WEIGHTS = Path("planning") / "weights" / "planner.safetensors"
+_WEIGHTS = Path("diffusion") / "weights" / "maze-planner.safetensors"
 
 
 @app.default
