@@ -11,6 +11,7 @@ import pytest
 from agentic_diffusion.domains.code.languages.java import JAVA
 from agentic_diffusion.foundation.errors import UsageError
 from agentic_diffusion.foundation.sandbox import Limits, choose
+from agentic_diffusion.foundation.sandbox.probe import probe
 from agentic_diffusion.installer import toolchains
 from agentic_diffusion.testing import execution
 from agentic_diffusion.testing.suite import inline_suite, make_suite
@@ -122,6 +123,17 @@ def test_the_cases_of_a_junit_file_are_its_tests_that_are_not_disabled() -> None
         ("class Empty {}\n", "hold no test"),
         ("assert twice(2) == ;\n", "do not parse as Java: line 1"),
         ("import com.example.Check;\nassert twice(2) == 4;\n", "import com.example.Check, which is not here"),
+        ("import org.junit.Test;\nclass A { @Test public void a() {} }\n", "org.junit.Test of JUnit 4 in line 1"),
+        ("import static org.junit.Assert.*;\nclass A {}\n", "org.junit.Assert.* of JUnit 4 in line 1"),
+        ("class A {\n  @Test(expected = E.class) void a() {}\n}\n", "@Test(...) of JUnit 4 in line 2"),
+        ("class A {\n  @Before void a() {}\n  @Test void b() {}\n}\n", "@Before of JUnit 4 in line 2"),
+        ("class A {\n  @Nested class B { @Test void a() {} }\n}\n", "use @Nested in line 2, which is not supported"),
+        (
+            "class A {\n  @ParameterizedTest\n  @ValueSource(ints = {1})\n  void a(int x) {}\n}\n",
+            "use @ParameterizedTest in line 2, which is not supported",
+        ),
+        ("import org.junit.jupiter.params.provider.CsvSource;\n", "tests with parameters are not supported"),
+        ("class A {\n  @RepeatedTest(3) void a() {}\n}\n", "use @RepeatedTest in line 2"),
     ],
 )
 def test_what_is_no_test_file_is_told(tests: str, said: str) -> None:
@@ -288,6 +300,23 @@ def test_a_junit_file_is_run_and_its_planted_case_fails() -> None:
     assert "expected 4, but was 2" in half.message
     planted = HARNESS.planted(JUNIT, random.Random(3))
     assert len(HARNESS.cases(planted.source, "x")) == 3
+
+
+@needs_jdk
+@pytest.mark.skipif(probe("landlock")[0] is None, reason=f"no landlock here: {probe('landlock')[1]}")
+def test_the_worker_runs_behind_landlock() -> None:
+    sandbox = choose(only="landlock")
+    suite = inline_suite(["assert twice(2) == 4;", "assert twice(-3) == -6;"], language="java")
+    reader = program(
+        'try { return java.nio.file.Files.readString(java.nio.file.Path.of("/etc/passwd")) != null ? 2 * x : 0; }\n'
+        "catch (Exception e) { return 0; }"
+    )
+    loop, right = program("while (true) {}"), program("return 2 * x;")
+    short = execution.Pace(wall_seconds=6.0)  # processor time of others is not told in this tier
+    found = execution.judge(suite, [right, reader, program("return x;"), loop], sandbox, LIMITS, pace=short)
+    assert [verdict.ok for verdict in found] == [True, False, False, False]
+    assert found[0].tier == "landlock"
+    assert found[3].outcomes[0].status == "timeout"
 
 
 @needs_jdk

@@ -190,7 +190,7 @@ public final class Server {
             say("{\"id\": " + problem.getKey() + ", \"nonce\": " + nonce + ", \"problem\": " + problem.getValue()
                     + ", \"outcomes\": []}");
         }
-        say("{\"done\": " + candidates.size() + ", \"clean\": true}");
+        say("{\"done\": " + candidates.size() + ", \"clean\": " + clean + "}");
     }
 
     /** Compile candidates with the tests beside each; the problem of each that has one, as JSON. */
@@ -348,9 +348,16 @@ public final class Server {
         return System.nanoTime() - began;
     }
 
+    /** Whether nothing can be left of the candidates that were judged. */
+    private boolean clean = true;
+
     private void stop() throws InterruptedException {
         if (child != null) {
-            child.process.descendants().forEach(ProcessHandle::destroyForcibly);
+            try {
+                child.process.descendants().forEach(ProcessHandle::destroyForcibly);
+            } catch (RuntimeException error) {
+                clean = false; // processes cannot be listed in this sandbox: whoever started this one ends them all
+            }
             child.process.destroyForcibly().waitFor(5, TimeUnit.SECONDS);
             child = null;
         }
