@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from agentic_diffusion.evaluation import inverse_search
+from agentic_diffusion.evaluation import inverse_search, repair_rows
 from agentic_diffusion.evaluation.faults import changed_lines, of_mutants, of_rows
+from agentic_diffusion.evaluation.rows import Row
 from agentic_diffusion.evaluation.tasks import BenchTask
 from agentic_diffusion.foundation.sandbox import Limits, Sandbox, choose
 from agentic_diffusion.testing.execution import judge
+from agentic_diffusion.testing.suite import make_suite
 
 LIMITS = Limits(seconds=20.0)
 RIGHT = "def f(x):\n    if x > 2:\n        return x + 1\n    return 0\n"
@@ -70,3 +72,24 @@ def test_inverse_operators_find_what_they_can_and_say_how_many_they_tried(sandbo
     texts = list(inverse_search.candidates(fault, sandbox, LIMITS))
     assert len(texts) == len(set(texts))
     assert FAULTY not in texts
+
+
+def test_tests_of_junit_4_are_read_and_the_benchmark_s_formatter_is_ours() -> None:
+    junit = (
+        "package java_testcases.junit;\n\npublic class F_TEST {\n    @org.junit.Test(timeout = 3000)\n"
+        "    public void test_0() throws java.lang.Exception {\n"
+        "        java.util.ArrayList result = java_programs.F.f((int)2);\n"
+        "        String shown = java_testcases.junit.QuixFixOracleHelper.format(result,true);\n"
+        '        org.junit.Assert.assertEquals("[1,2]", shown);\n    }\n'
+        "    @org.junit.Ignore @org.junit.Test(timeout = 9) public void slow() {}\n}\n"
+    )
+    fields = {
+        "task_id": "quixbugs/java/F", "language": "java", "junit": junit,
+        "buggy": "package java_programs;\nimport java.util.*;\npublic class F {\n}\n", "correct": "public class F {\n}\n",
+    }  # fmt: skip
+    found = repair_rows.quixbugs(Row(source="x", line=1, fields=fields))
+    suite = make_suite(found.tests, origin="x", language="java")
+    assert [case.name for case in suite.cases] == ["test_0"]
+    assert 'assertEquals("[1,2]", shown)' in suite.cases[0].source
+    assert "ArrayList result = F.f((int)2)" in suite.cases[0].source
+    assert "class QuixFixOracleHelper" in found.tests

@@ -58,15 +58,20 @@ class Fault:
 
 def changed_lines(faulty: str, right: str) -> frozenset[int]:
     """The lines of `faulty` that `right` has otherwise; where lines are missing, those around the gap."""
-    old, new = faulty.splitlines(), right.splitlines()
+    old = [(number, line.strip()) for number, line in enumerate(faulty.splitlines(), 1) if _says(line)]
+    new = [line.strip() for line in right.splitlines() if _says(line)]
+    numbers = [number for number, _ in old]
     found: set[int] = set()
-    for kind, begin, end, first, last in difflib.SequenceMatcher(
-        None, [line.strip() for line in old], [line.strip() for line in new], autojunk=False
-    ).get_opcodes():
-        if kind == "equal" or not "".join((*old[begin:end], *new[first:last])).strip():
-            continue
-        found |= set(range(begin + 1, end + 1)) or {max(1, begin), min(begin + 1, len(old))}
+    matcher = difflib.SequenceMatcher(None, [line for _, line in old], new, autojunk=False)
+    for kind, begin, end, _first, _last in matcher.get_opcodes():
+        if kind != "equal":
+            found |= set(numbers[begin:end] or numbers[max(0, begin - 1) : begin + 1])
     return frozenset(found)
+
+
+def _says(line: str) -> bool:
+    """Whether a line holds more than blanks and a comment."""
+    return bool(line.strip()) and not line.strip().startswith(("#", "//", "/*", "*"))
 
 
 def of_rows(tasks: Sequence[BenchTask], sandbox: Sandbox, limits: Limits) -> Iterator[Fault]:
