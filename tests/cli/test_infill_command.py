@@ -96,7 +96,7 @@ def _refused(capsys, words: list[str]) -> tuple[str, str]:
             ["hole.py", "--tests", "none_test.py"],
             "The tests cannot be read from none_test.py: No such file or directory.",
         ),
-        (["hole.py", "--test", "assert True"], "The tests pass for functions that do nothing, so passing them would "),
+        (["hole.py", "--test", "assert True"], "The tests (inline) name nothing of the program under test."),
         (["hole.js", "--tests", "hole_test.py"], "The tests (hole_test.py) are in python, and the file is JavaScript."),
     ],
 )
@@ -143,7 +143,7 @@ def test_a_hole_is_filled_and_verified_in_every_language(capsys, model, monkeypa
     assert main(_ar(path, "--test", test)) == 0
     captured = capsys.readouterr()
     assert captured.out == text.replace("<FILL>", filling)
-    assert captured.err.startswith("verified: 1 of 1 tests passed, confidence ")
+    assert "verified: 1 of 1 tests passed, confidence " in captured.err
 
 
 def test_bytes_outside_the_hole_stay_as_they_are(capsysbinary, model):
