@@ -85,7 +85,8 @@ def test_tests_of_junit_4_are_read_and_the_benchmark_s_formatter_is_ours() -> No
     )
     fields = {
         "task_id": "quixbugs/java/F", "language": "java", "junit": junit,
-        "buggy": "package java_programs;\nimport java.util.*;\npublic class F {\n}\n", "correct": "public class F {\n}\n",
+        "buggy": "package java_programs;\nimport java.util.*;\npublic class F {\n}\n",
+        "correct": "public class F {\n}\n",
     }  # fmt: skip
     found = repair_rows.quixbugs(Row(source="x", line=1, fields=fields))
     suite = make_suite(found.tests, origin="x", language="java")
