@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from agentic_diffusion.cli import checks, doctor, models, setup
-from agentic_diffusion.foundation.errors import UsageError
+from agentic_diffusion.foundation.errors import SetupError, UsageError
+from agentic_diffusion.installer import health
 
 
 def called(app: object, *words: str) -> int:
@@ -142,3 +143,71 @@ def test_set_up_of_an_installed_package_is_shown_and_undone(
     assert called(setup.uninstall_app, "--models") == 0
     assert f"removed {empty_home}/models (" in capsys.readouterr().err
     assert not (empty_home / "models").exists()
+
+
+def test_proxies_are_named_without_their_passwords() -> None:
+    found = checks.proxy({"HTTPS_PROXY": "http://me:secret@proxy.example:3128", "http_proxy": "proxy.example"})
+
+    assert found.status == "ok"
+    assert found.message == "https_proxy is proxy.example:3128, http_proxy is proxy.example"
+    assert checks.proxy({"ALL_PROXY": "http://"}).status == "warn"
+    assert checks.proxy({}).message == "none is set"
+
+
+def test_a_clock_that_is_behind_is_told() -> None:
+    assert checks.clock().status == "ok"
+    assert checks.clock(now=0.0).status == "warn"
+
+
+def test_a_report_says_nothing_of_the_person(
+    empty_home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("USER", "melanie")
+    monkeypatch.setenv("HOME", str(empty_home.parent))
+
+    assert called(doctor.app, "disk", "model", "--report") == 1
+
+    said = capsys.readouterr().out
+    assert said.startswith("```\n- agentic-diffusion: ")
+    assert "- model: fail: smollm2-135m-instruct: it is not at DATA/models/smollm2-135m-instruct" in said
+    assert str(empty_home.parent) not in said
+    assert health.scrubbed("melanie in melanies /h/melanie http://a:b@c/", {"melanie": "USER", "/h/melanie": "~"}) == (
+        "USER in melanies ~ http://c/"
+    )
+
+
+def test_fix_sets_up_what_a_failed_check_is_about_and_looks_again(
+    empty_home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # what set-up would do is tested where set-up is; here nothing can be had, and that is the error
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "environment"))
+    monkeypatch.setenv("AGD_MODEL_SOURCE", str(tmp_path / "nowhere"))
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    with pytest.raises(SetupError):
+        called(doctor.app, "model", "--fix", "--offline")
+
+    assert called(doctor.app, "python", "--fix") == 0
+    assert "nothing that set-up could mend" in capsys.readouterr().err
+
+
+def test_models_are_chosen_and_removed(
+    empty_home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("AGD_CONFIG", raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    assert called(models.app, "use", "smollm2-135m-instruct") == 0
+    file = tmp_path / "config" / "agentic-diffusion" / "config.toml"
+    assert file.read_text() == '[model]\nname = "default"\n'
+    assert "it is not set up yet: agd models pull smollm2-135m-instruct" in capsys.readouterr().err
+
+    folder = empty_home / "models" / "smollm2-135m-instruct"
+    assert called(models.app, "rm", "default") == 1
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    assert called(models.app, "prune", "--json", "--dry-run") == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["path"] == str(folder)
+    assert called(models.app, "rm", "default") == 0
+    assert not folder.exists()
+    assert called(models.app, "prune") == 0
+    assert "there was nothing to remove" in capsys.readouterr().err

@@ -8,7 +8,7 @@ import pytest
 from docs_pages import PAGES, ROOT, blocks, name, prose, script
 
 from agentic_diffusion.cli import app as shell
-from agentic_diffusion.installer import commands, layout
+from agentic_diffusion.installer import commands, launch, layout
 
 reference = script("docs/make_reference.py")
 COMMANDS = list(reference.command_names())
@@ -48,7 +48,8 @@ def spoken(page) -> list[list[str]]:
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_commands_on_the_page_exist_with_their_flags(page, known, capsys):
-    for words in spoken(page):
+    for line in spoken(page):
+        _, words = launch.split_bundle(line)
         front = list(itertools.takewhile(lambda word: word.startswith("-"), words))
         rest = words[len(front) :]
         allowed = known[()] | LAUNCHER_FRONT

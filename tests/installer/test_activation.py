@@ -43,10 +43,8 @@ def test_deactivation_puts_everything_back(name: str, tmp_path: Path) -> None:
     seen = SEEN[name]
     group = ("begin; ", "; end") if name == "fish" else ("{ ", "; }")
     look = f"{group[0]}{seen}{group[1]}"
-    said = run(
-        name,
-        f"{look} > '{tmp_path}/before'; {source}; {source}; echo $AGD_ACTIVE; agd_deactivate; {look} > '{tmp_path}/after'",
-    )
+    there_and_back = f"{source}; {source}; echo $AGD_ACTIVE; agd_deactivate"
+    said = run(name, f"{look} > '{tmp_path}/before'; {there_and_back}; {look} > '{tmp_path}/after'")
 
     assert said == f"{FOLDER}\n"
     assert (tmp_path / "after").read_text() == (tmp_path / "before").read_text()

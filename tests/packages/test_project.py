@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from small_index import SmallIndex, make_wheel
 
 from agentic_diffusion.foundation.errors import SetupError, UsageError
 from agentic_diffusion.packages import installed, verify
 from agentic_diffusion.packages.project import Project
+from small_index import SmallIndex, make_wheel
 
 
 def versions(project: Project) -> dict[str, str]:
