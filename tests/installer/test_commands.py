@@ -79,6 +79,21 @@ def test_a_dry_run_shows_and_changes_nothing(machine: Machine, capsys: pytest.Ca
     assert not Path(machine.small.environment["UV_CACHE_DIR"]).exists()
 
 
+def test_what_a_plan_says_of_places_licences_and_profiles(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+    assert machine.main("setup", "--dry-run", "--json") == 0
+    data = json.loads(capsys.readouterr().out)
+    assert {place["step"]: place["undone_by"] for place in data["writes"]} == {
+        "environment": "agd uninstall", "torch": "agd uninstall", "model": "agd uninstall --models",
+    }  # fmt: skip
+    assert [place["place"] for place in data["writes"]] == [step["place"] for step in data["steps"]]
+    assert data["licences"] == ["Apache-2.0", "BSD-3-Clause"]
+
+    assert machine.main("setup", "--dry-run", "--json", "--profile", "minimal") == 0
+    assert [step["name"] for step in json.loads(capsys.readouterr().out)["steps"]] == ["environment"]
+    assert machine.main("setup", "--profile", "huge") == 2
+    assert "invalid choice: 'huge'" in capsys.readouterr().err
+
+
 def test_a_changed_lock_updates_the_environment_and_keeps_torch(
     machine: Machine, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
@@ -19,6 +19,7 @@ def setup(
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
     offline: Annotated[bool, Parameter(negative="")] = False,
     languages: str = "",
+    profile: Literal["minimal", "default", "full"] = "default",
 ) -> int:
     """Set up what is missing; what is there is left alone.
 
@@ -32,10 +33,14 @@ def setup(
         Never touch the network.
     languages
         The toolchains of these languages, too: "java,go", or "all".
+    profile
+        minimal: packages alone; default: all that generating Python needs; full: every language, too.
 
     """
     place = layout.current()
-    return commands.run_setup(place, dry_run=dry_run, as_json=as_json, offline=offline, languages=languages)
+    return commands.run_setup(
+        place, dry_run=dry_run, as_json=as_json, offline=offline, languages=languages, profile=profile
+    )
 
 
 @uninstall_app.default

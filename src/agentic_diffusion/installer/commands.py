@@ -75,24 +75,28 @@ def setup_command(place: Layout, arguments: list[str]) -> int:
     parser.add_argument(
         "--languages", default="", metavar="NAMES", help="the toolchains of these languages, too: java,go or all"
     )
+    parser.add_argument(
+        "--profile", default="default", choices=list(plans.PROFILES),
+        help="minimal: packages alone; default: all that generating Python needs; full: every language, too",
+    )  # fmt: skip
     options = parser.parse_args(arguments)
     return run_setup(
         place, dry_run=options.dry_run, as_json=options.json, offline=options.offline, development=options.dev,
-        languages=options.languages,
+        languages=options.languages, profile=options.profile,
     )  # fmt: skip
 
 
 def run_setup(
     place: Layout, *, dry_run: bool = False, as_json: bool = False, offline: bool = False, development: bool = False,
-    languages: str = "",
+    languages: str = "", profile: str = "default",
 ) -> int:  # fmt: skip
     """Show the plan (`dry_run`) or carry it out; the plan goes to stdout as JSON when `as_json`.
 
-    `languages` names those whose toolchains are wanted, too ("java,go").
+    `profile` is one of `plan.PROFILES`; `languages` names those whose toolchains are wanted, too ("java,go").
     """
     tools = toolchains.needed_for(languages) if languages else ()
     request = setup.Request(
-        wanted=(plans.DEVELOPMENT if development else plans.DEFAULT) | frozenset(tools),
+        wanted=plans.PROFILES[profile] | (plans.DEVELOPMENT if development else plans.CORE) | frozenset(tools),
         offline=offline or offline_asked(),
         bundle=bundle_asked(),
     )

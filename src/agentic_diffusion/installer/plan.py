@@ -23,6 +23,12 @@ from agentic_diffusion.installer.torch_choice import choose_torch
 CORE = frozenset({"core"})
 DEFAULT = CORE | {"torch", "sandbox", "model"}
 DEVELOPMENT = DEFAULT | {"dev"}
+PROFILES: Mapping[str, frozenset[str]] = {
+    "minimal": CORE,
+    "default": DEFAULT,
+    "full": DEFAULT | frozenset(toolchains.NAMES),
+}
+"""What may be set up by one word: the packages alone; all that generating Python needs; every language, too."""
 
 NOTHING = Size(fetch=0, disk=0)
 

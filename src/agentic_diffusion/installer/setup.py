@@ -125,13 +125,16 @@ def _stamp(layout: Layout, request: Request, actions: Actions) -> Stamp:
     """Write down what is ready, so that the next start need not look."""
     old = Stamp.read(layout.stamp)
     key = key_of(layout.root) if layout.root else _installed_key()
-    parts = request.wanted | (old.parts if old and old.key == key else frozenset())
+    default = actions.manifest.model()
+    # Another model than the default one says nothing of what a start needs.
+    wanted = request.wanted if actions.entry == default else request.wanted - {"model"}
+    parts = wanted | (old.parts if old and old.key == key else frozenset())
     own = probing.own_bubblewrap(layout)
     stamp = Stamp(
         key=key,
         parts=parts,
         bubblewrap=own if own and not probing.bubblewrap_problem(own) else "",
-        model=str(models.folder_of(actions.entry)),
+        model=str(models.folder_of(default)),
         home=environment_of_home(),
     )
     atomic_write(layout.stamp, json.dumps(stamp.as_dict()) + "\n")
