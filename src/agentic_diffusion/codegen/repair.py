@@ -14,7 +14,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from agentic_diffusion.codegen.infill import fill
@@ -25,9 +25,10 @@ from agentic_diffusion.codegen.request import first_assertion
 from agentic_diffusion.domains.code import languages
 from agentic_diffusion.foundation.resources import Budget
 from agentic_diffusion.foundation.sandbox import Limits
-from agentic_diffusion.testing.execution import confirm, judge, judge_each
+from agentic_diffusion.testing.execution import confirm, judge
 from agentic_diffusion.testing.localisation import Suspect, localise, spectrum
 from agentic_diffusion.testing.pace import Pace
+from agentic_diffusion.testing.standing_judge import StandingJudge
 
 if TYPE_CHECKING:
     from agentic_diffusion.codegen.coder import Coder
@@ -40,12 +41,12 @@ SUSPECTS = 24
 """Suspects that are looked at."""
 IMPROVED = 2
 """Improved programs that are gone on from."""
-_EDITED_BEFORE_FILLED = 0.35
+_EDITED_BEFORE_FILLED = 0.5
 """Share of the budget that the first token edits may take."""
 _SLOWEST_CASES, _LEAST_CASE = 6.0, 0.25
 """A changed program's case may take so many times as long as the slowest one that passed; at least so many seconds."""
-_LAST_SECONDS = 2.0
-"""Limit of a program's run when the budget is spent."""
+_LONGEST_RUN, _LEAST_SECONDS = 0.25, 2.0
+"""One program may run for this share of the budget, and for so many seconds."""
 _WARMER, _HOTTEST = 0.2, 1.4
 """Every further round over all stages is warmer by this much, up to this."""
 _ROUNDS = 6
@@ -93,8 +94,8 @@ class _Repair:
         self.seen = {request.program}
         self.judged = self.holes = 0
         self.model_seconds = self.judge_seconds = 0.0
-        self.best: Tried | None = None
         self.improved: list[Tried] = []
+        self.waiting: list[Proposal] = []
 
     def run(self, first: Verdict | None) -> RepairResult:
         """Judge, look for the place, change it in ever wider ways."""
@@ -110,7 +111,10 @@ class _Repair:
         self.pace = Pace(cpu_seconds=min(2.0, slowest), wall_seconds=min(6.0, 3 * slowest))
         self.first = first
         base = self._base(program, first)
-        winner = self._search(base)
+        seconds = min(self.request.case_seconds, max(_LEAST_SECONDS, _LONGEST_RUN * self.request.seconds))
+        limits = replace(self.limits, seconds=seconds)
+        with StandingJudge(suite, self.sandbox, limits, self.pace) as self.court:
+            winner = self._search(base)
         if winner is not None:
             return self._result("repaired", first, base.suspects, winner)
         best = self._checked_again(first)
@@ -218,8 +222,9 @@ class _Repair:
     def _judge(self, proposals: Iterator[Proposal], base: _Base, *, until: float = math.inf) -> Tried | None:
         """Judge what is new until a program is confirmed, the time `until` has come, or the budget is spent."""
         fresh: list[Proposal] = []
+        waiting, self.waiting = self.waiting, []
         room = math.inf if self.request.most is None else self.request.most - self.judged
-        for proposal in proposals:
+        for proposal in chain(waiting, proposals):
             if proposal.program not in self.seen and len(fresh) < room:
                 self.seen.add(proposal.program)
                 fresh.append(proposal)
@@ -232,24 +237,30 @@ class _Repair:
             self.judge_seconds += time.monotonic() - begun
 
     def _judged(self, fresh: Sequence[Proposal], base: _Base, until: float) -> Tried | None:
-        seconds = min(self.request.case_seconds, max(self.budget.remaining(), _LAST_SECONDS))
-        limits, suite = replace(self.limits, seconds=seconds), self.request.suite
-        verdicts = judge_each(suite, [item.program for item in fresh], self.sandbox, limits, pace=self.pace)
-        for proposal, verdict in zip(fresh, verdicts, strict=False):
-            self.judged += 1
-            tried = Tried(proposal=proposal, verdict=verdict, seconds=self.budget.spent())
-            if verdict.ok:
-                again = confirm(suite, proposal.program, self.sandbox, self.limits)
-                tried = replace(tried, verdict=again)
-            if self.report is not None:
-                self.report(tried)
+        verdicts = self.court.each([item.program for item in fresh])
+        for number, (proposal, verdict) in enumerate(zip(fresh, verdicts, strict=False), 1):
+            tried = self._tried(proposal, verdict)
             if tried.verdict.ok:
                 return tried
-            if not verdict.ok and better(tried.verdict, self.first) and better(tried.verdict, base.verdict):
+            if not verdict.ok and better(verdict, self.first) and better(verdict, base.verdict):
                 self.improved.append(tried)
-            if self.budget.exhausted() or self.budget.spent() > until:
+            known = number % self.court.batch != 0  # verdicts of a batch come at once
+            if not known and (self.budget.exhausted() or self.budget.spent() > until):
+                # what was not judged has its turn with the next ones
+                self.waiting = list(fresh[number:])
+                self.seen -= {left.program for left in self.waiting}
                 break
         return None
+
+    def _tried(self, proposal: Proposal, verdict: Verdict) -> Tried:
+        """A judged program; one that passes is confirmed first."""
+        self.judged += 1
+        if verdict.ok:
+            verdict = confirm(self.request.suite, proposal.program, self.sandbox, self.limits)
+        tried = Tried(proposal=proposal, verdict=verdict, seconds=self.budget.spent())
+        if self.report is not None:
+            self.report(tried)
+        return tried
 
     def _checked_again(self, first: Verdict) -> Tried | None:
         """The best improved program that keeps its verdict alone in a fresh process, with the full time for a case."""
