@@ -30,7 +30,7 @@ pre{margin:0;font:13px/1.35 ui-monospace,monospace}.hit{background:#3fb95022}.mi
 
 def text(found: ProjectCoverage) -> str:
     """A table: statements, missing lines and branches of every file, and the totals."""
-    rows = [("file", "lines", "missed", "branches", "missed", "covered", "not covered")]
+    rows: list[tuple[str, ...]] = [("file", "lines", "missed", "branches", "missed", "covered", "not covered")]
     rows += [_row(one) for one in found.files]
     whole = (
         sum(len(one.statements) for one in found.files), sum(len(one.missing) for one in found.files),
@@ -183,17 +183,16 @@ def html(found: ProjectCoverage, root: Path, target: Path) -> None:
 def _page(one: FileCoverage, source: str) -> str:
     cases: dict[int, list[str]] = defaultdict(list)
     for case, seen in one.by_case.items():
-        for line in seen:
-            cases[line].append(case)
+        for place in seen:
+            cases[place].append(case)
     gone, made = dict.fromkeys(start for start, _ in one.missing_branches), []
     for number, line in enumerate(source.splitlines(), start=1):
         kind = (
             "part" if number in gone else "hit" if number in one.covered else "miss" if number in one.statements else ""
         )
         jumps = [end for start, end in one.missing_branches if start == number]
-        why = (
-            f' <span class="why">never goes to {", ".join("the end" if end < 0 else str(end) for end in jumps)}</span>'
-        )
+        goals = ", ".join("the end" if end < 0 else str(end) for end in jumps)
+        why = f' <span class="why">never goes to {goals}</span>' if jumps else ""
         title = escape("\n".join(sorted(cases[number])[:20]), quote=True)
         made.append(f'<pre class="{kind}" title="{title}"><span class="no">{number}</span>{escape(line)}{why}</pre>')
     return _document(one.path, f'<p><a href="index.html">all files</a></p><h1>{escape(one.path)}</h1>{"".join(made)}')

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from agentic_diffusion.testing.mutation import MutationSettings
 
 COMPILE_SECONDS = 120.0
+CHOOSING = ("python", "go")
+"""Languages whose runners take single cases."""
 
 
 class PlainJudge:
@@ -39,6 +41,8 @@ class PlainJudge:
         self.language = tests[0].language
         self.worker: ProjectWorker | None = None
         self.calm: list[tuple[FileRun, set[int]]] = []
+        self.passing: dict[str, list[str]] = {}
+        """By file, the cases to run where others fail without a change, too."""
 
     def judge(self, some: Sequence[Mutant]) -> Iterator[tuple[Mutant, str, str]]:
         """Mutant, status and the case that noticed it."""
@@ -60,7 +64,8 @@ class PlainJudge:
         chosen = [one for one, seen in self.calm if lines & seen or self._unseen(mutant, seen)]
         for one in sorted(chosen, key=lambda run: run.seconds):
             seconds = self.how.floor + self.how.factor * one.seconds
-            found = worker.file(one.found, seconds=min(seconds, self.how.file_seconds))
+            names = self.passing.get(one.found.path, ())
+            found = worker.file(one.found, names=names, seconds=min(seconds, self.how.file_seconds))
             if found.ok:
                 continue
             if found.problem.startswith("ran longer"):
@@ -76,7 +81,7 @@ class PlainJudge:
 
     def _compiles(self, worker: ProjectWorker) -> bool:
         order = project_commands.Order(form="", argv=project_commands.java_compiler(self.project, self.path))
-        return worker.run(order, COMPILE_SECONDS)["status"] == 0
+        return bool(worker.run(order, COMPILE_SECONDS)["status"] == 0)
 
     def _calm(self) -> None:
         """Every test file once, with coverage."""
@@ -87,8 +92,11 @@ class PlainJudge:
         with ProjectWorker(self.project, self.language, self.tests, self.sandbox, settings) as worker:
             for found in self.tests:
                 one = worker.file(found)
-                if not one.ok or not one.cases:
+                passing = [case.name for case in one.cases if case.status == "passed"]
+                if not passing or one.problem or not (one.ok or one.found.language in CHOOSING):
                     continue
+                if not one.ok:
+                    self.passing[found.path] = passing
                 measured = {self.path: Measured()}
                 coverage_readers.read(self.project, one, measured)
                 seen = measured[self.path]

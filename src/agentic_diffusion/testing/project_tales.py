@@ -92,7 +92,8 @@ def python(found: Found, text: str) -> Tale:
 
 def node(found: Found, text: str, told: Mapping[str, Any]) -> Tale:
     """Events of node's test runner; a script that uses it not at all is one case, judged by its exit code."""
-    tale, names, seen = Tale(), [], False
+    tale, seen = Tale(), False
+    names: list[str] = []
     for record in lines(text):
         seen = True
         if record["type"] == "open":
@@ -155,7 +156,9 @@ def jest(found: Found, text: str, told: Mapping[str, Any]) -> Tale:
 
 def go(found: Found, text: str, told: Mapping[str, Any]) -> Tale:
     """Events of `go test -json`: a parent of subtests is no case of its own when it only passes their ends on."""
-    tale, said, ended = Tale(), {}, {}
+    tale = Tale()
+    said: dict[str, list[str]] = {}
+    ended: dict[str, tuple[CaseStatus, float]] = {}
     open_cases: dict[str, None] = {}
     package = ""
     for record in lines(text):

@@ -22,6 +22,7 @@ import contextlib
 import ctypes
 import functools
 import gc
+import importlib
 import json
 import operator
 import os
@@ -228,7 +229,8 @@ def compiled(text: str, first: int, target: str, flags: int) -> types.CodeType:
     """The code of a statement of the module that begins on line `first`."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # `x is 3` and the like are what a mutant may say
-        return compile("\n" * (first - 1) + text, target, "exec", flags=flags, dont_inherit=True)
+        code: types.CodeType = compile("\n" * (first - 1) + text, target, "exec", flags=flags, dont_inherit=True)
+    return code
 
 
 def essence(code: types.CodeType) -> Any:
@@ -283,8 +285,7 @@ def serve() -> None:
 
     home = os.getcwd()
     sys.path.insert(0, home)
-    from worker_project import Bench
-
+    project = importlib.import_module("worker_project")
     sys.path.remove(home)
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     os.set_inheritable(REQUEST, False)
@@ -292,7 +293,7 @@ def serve() -> None:
     lines = iter(os.fdopen(os.dup(REQUEST), "rb").readline, b"")
     quiet = os.open(os.devnull, os.O_RDWR)
     os.dup2(quiet, 1)
-    bench = Bench()
+    bench = project.Bench()
     answer(bench.open(json.loads(next(lines))["open"]))
     order = json.loads(next(lines))["collect"]
     server = Server(lines, os.path.join(bench.root, order["target"]), home)

@@ -23,6 +23,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import importlib
 import json
 import os
 import selectors
@@ -84,10 +85,8 @@ class Bench:
     def _warm(self) -> None:
         """Import the runner of Python once; every test file then runs in a fork."""
         sys.path.insert(0, self.home)
-        import worker_pytest
-
+        self.pytest = importlib.import_module("worker_pytest")
         sys.path.remove(self.home)
-        self.pytest = worker_pytest
         quiet = os.open(os.devnull, os.O_RDWR)
         kept = os.dup(1), os.dup(2)
         os.dup2(quiet, 1)
@@ -375,7 +374,8 @@ def _descendants() -> list[tuple[int, str]]:
                     state, parent = rest.split()[:2]
                     if state != "Z":
                         parents[int(entry)] = (int(parent), head.partition("(")[2])
-    own, found = {os.getpid()}, []
+    own: set[int] = {os.getpid()}
+    found: list[tuple[int, str]] = []
     grown = True
     while grown:
         grown = False
