@@ -32,6 +32,7 @@ def test_built_in_kinds_are_entry_points_and_asked_by_rank():
     ours = [
         evidence.PARSE_ERROR,
         evidence.TYPE_ERROR,
+        evidence.UNDEFINED_NAME,
         evidence.FAILING_TEST,
         evidence.COVERAGE,
         evidence.LOW_VALUE,
@@ -52,6 +53,8 @@ def test_built_in_kinds_are_entry_points_and_asked_by_rank():
             Blame(3, "type error"),
         ),
         ({"verdict": _verdict("failed", "AssertionError", "got 1", None)}, Blame(3, "the model's own doubt")),
+        ({"undefined": 2, "suspiciousness": {3: 1.0}}, Blame(2, "undefined name")),
+        ({"undefined": 3, "line": 2, "verdict": _verdict()}, Blame(2, "stack trace")),
         ({"suspiciousness": {2: 0.5, 3: 0.7}}, Blame(3, "coverage of the failing tests")),
         ({"suspiciousness": {2: 0.5, 3: 0.5}}, Blame(2, "coverage of the failing tests")),
         ({"suspiciousness": {7: 1.0}}, Blame(3, "the model's own doubt")),

@@ -3,6 +3,7 @@
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from agentic_diffusion.codegen.evidence import FAILING_TEST, UNDEFINED_NAME
 from agentic_diffusion.codegen.remasking import plan_remask
 from agentic_diffusion.domains.code.tokenizer import CodeTokenizer
 from agentic_diffusion.testing import verdicts
@@ -84,3 +85,13 @@ def test_without_a_line_the_token_of_least_confidence_decides_but_never_the_head
 
 def test_a_text_of_one_line_has_no_body_to_doubt():
     assert _plan("x): return x", None, doubt=2)[1] is None
+
+
+def test_where_no_line_failed_a_name_that_nothing_declares_is_written_again():
+    tokens = TOKENIZER.encode("x):\n    y = x\n    return z")
+    plan = plan_remask(
+        tokens, [0.9] * len(tokens), "def f(", TOKENIZER, None, undefined=3, asked=[UNDEFINED_NAME, FAILING_TEST]
+    )
+    assert plan is not None
+    assert (plan.line, plan.reason) == (3, "undefined name")
+    assert TOKENIZER.decode(plan.kept).rstrip() == "x):\n    y = x"

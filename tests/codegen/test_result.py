@@ -80,7 +80,8 @@ def test_json_says_what_the_object_says():
     assert data["explanation"] == result.explain()
     assert data["candidates"][0] == {
         "number": 3, "origin": "sample", "program": "def f(x):\n    return x\n", "finished": True,
-        "mean_log_probability": -0.7, "parse_error": None, "style_distance": None, "passed": 1, "total": 2, "ok": False,
+        "mean_log_probability": -0.7, "parse_error": None, "undefined": None,
+        "style_distance": None, "passed": 1, "total": 2, "ok": False,
         "message": "AssertionError: 1 == 2",
     }  # fmt: skip
     assert _candidate().as_json()["ok"] is None

@@ -7,6 +7,7 @@ a package can bring another (a profiler's hot line, a reviewer's remark). Lines 
     kind              rank   names
     parse_error         10   the line that does not parse
     type_error          20   the line that a type checker named beside a failing case
+    undefined_name      25   the line of a name that nothing declares, where no failing case named a line
     failing_test        30   the first line that a failing case ended in, or a compiler refused
     coverage            40   the line that failing cases passed over most exclusively
     low_value           50   the line that a predictor of the value thinks least of
@@ -41,6 +42,8 @@ class Attempt:
     """Whether it parses."""
     line: int | None = None
     """The line that the parser or the first failing case named, counted in this text; None where none is known."""
+    undefined: int | None = None
+    """The first line with a name that nothing declares (`domains.code.scope`), counted in this text."""
     verdict: Verdict | None = None
     """What the tests said."""
     suspiciousness: Mapping[int, float] = field(default_factory=dict)
@@ -91,6 +94,19 @@ class TypeErrorLine:
         """See `Evidence`."""
         told = failure_of(attempt.verdict) == "type error"
         return Blame(attempt.line, "type error") if attempt.parses and told and attempt.line is not None else None
+
+
+@dataclass(frozen=True)
+class UndefinedName:
+    """The line of a name that nothing declares, where no failing case named a line."""
+
+    rank: int = 25
+
+    def blame(self, attempt: Attempt) -> Blame | None:
+        """See `Evidence`."""
+        if attempt.line is not None or attempt.undefined is None:
+            return None
+        return Blame(attempt.undefined, "undefined name")
 
 
 @dataclass(frozen=True)
@@ -182,5 +198,6 @@ def failure_of(verdict: Verdict | None) -> str:
 
 
 PARSE_ERROR, TYPE_ERROR, FAILING_TEST = ParseError(), TypeErrorLine(), FailingTest()
+UNDEFINED_NAME = UndefinedName()
 COVERAGE, LOW_VALUE, LOW_CONFIDENCE = Coverage(), LowValue(), LowConfidence()
 """The objects that the entry points name."""

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from agentic_diffusion.codegen.request import GenerationRequest
     from agentic_diffusion.diffusion.block_decoder import BlockDecoder
     from agentic_diffusion.diffusion.block_state import Sample, StepView
+    from agentic_diffusion.domains.code.findings import Issue
     from agentic_diffusion.domains.code.languages.language import Language
     from agentic_diffusion.domains.code.style import StyleProfile
     from agentic_diffusion.domains.code.tokenizer import Prompt
@@ -105,7 +106,7 @@ class _Search:
             return True  # greedy twice would be the same text twice
         most = self.request.candidates
         if self.request.suite is None and most is None:
-            parsed = any(candidate.parses for candidate in self.candidates)
+            parsed = any(candidate.parses and candidate.undefined is None for candidate in self.candidates)
             return parsed or self.drawn >= _ATTEMPTS_WITHOUT_TESTS or self.budget.exhausted()
         return self.budget.exhausted() or (most is not None and self.drawn >= most)
 
@@ -206,6 +207,7 @@ class _Search:
             confidence=sample.confidence,
             parse_error=None if problem is None else f"line {problem.line}: {problem.message}",
             parse_line=None if problem is None else problem.line,
+            undefined=_undefined(program, self.language.name) if problem is None else None,
             style_distance=None if self.request.style is None else _distance(self.request.style, program),
         )
 
@@ -220,9 +222,10 @@ class _Search:
     def _plan(self, start: Candidate) -> RemaskPlan | None:
         verdict = start.verdict
         line = start.parse_line if start.parse_line is not None else (verdict.failure_line if verdict else None)
+        text = self.prompt.opening + self.coder.tokenizer.decode(start.tokens)
+        above = _lines_before(start.program, text)
         if line is not None:
-            text = self.prompt.opening + self.coder.tokenizer.decode(start.tokens)
-            line += _lines_before(start.program, text)
+            line += above
             if line > text.count("\n") + 1:
                 line = None  # something is missing at the end, and no line can tell where it should have been
         return plan_remask(
@@ -233,6 +236,7 @@ class _Search:
             line,
             verdict=verdict,
             parses=start.parse_line is None,
+            undefined=None if start.undefined is None else start.undefined.line + above,
         )
 
     def _fits(self, plan: RemaskPlan) -> bool:
@@ -243,7 +247,8 @@ class _Search:
     def _judge(self, fresh: list[Candidate]) -> Candidate | None:
         """Verdicts for the new candidates until one of them is confirmed or the time is up.
 
-        Those nearest to the style come first, then the likeliest.
+        Those nearest to the style come first, then the likeliest. Those that say a name which nothing declares come
+        last: they fail where it is looked at, but only there, so they are run all the same.
         """
         self.candidates += fresh
         suite, sandbox = self.request.suite, self.sandbox
@@ -252,7 +257,7 @@ class _Search:
         # A cut-off round still gets a moment, so that what it found is not thrown away unseen.
         seconds = min(self.request.case_seconds, max(self.budget.remaining(), _LAST_SECONDS))
         limits = Limits(seconds=seconds, memory_bytes=self.request.memory_bytes)
-        ordered = sorted(fresh, key=lambda c: (c.style_distance or 0.0, -c.confidence))
+        ordered = sorted(fresh, key=lambda c: (c.undefined is not None, c.style_distance or 0.0, -c.confidence))
         for candidate, verdict in zip(
             ordered, judge_each(suite, [c.program for c in ordered], sandbox, limits), strict=False
         ):
@@ -270,7 +275,14 @@ class _Search:
         counts = [decoder.counts for decoder in self.decoders]
         best = winner or max(
             self.candidates,
-            key=lambda c: (c.share_passed, c.parses, c.finished, -(c.style_distance or 0.0), c.confidence),
+            key=lambda c: (
+                c.share_passed,
+                c.parses,
+                c.undefined is None,
+                c.finished,
+                -(c.style_distance or 0.0),
+                c.confidence,
+            ),
             default=None,
         )
         return GenerationResult(
@@ -298,6 +310,12 @@ def _distance(style: StyleProfile, program: str) -> float:
     from agentic_diffusion.domains.code.style import distance  # parsers that only a style needs
 
     return distance(style, program)
+
+
+def _undefined(program: str, language: str) -> Issue | None:
+    from agentic_diffusion.domains.code.scope import undefined_names  # parsers, as for a style
+
+    return next(iter(undefined_names(program, language)), None)
 
 
 def _lines_before(program: str, text: str) -> int:

@@ -41,12 +41,14 @@ def plan_remask(
     *,
     verdict: Verdict | None = None,
     parses: bool = True,
+    undefined: int | None = None,
     asked: Sequence[Evidence] | None = None,
 ) -> RemaskPlan | None:
     """The plan for one candidate, or None when nothing could be kept (the first line is at fault).
 
     `opening` is the beginning of the program that the prompt holds; `failure_line` counts from 1 in the program, or is
-    None when parser and tests name no line. `asked` are the kinds of evidence in the place of all installed ones.
+    None when parser and tests name no line; `undefined` is the line of a name that nothing declares. `asked` are the
+    kinds of evidence in the place of all installed ones.
     """
     lines = _lines_of(tokenizer.pieces(tokens), opening)
     attempt = Attempt(
@@ -56,6 +58,7 @@ def plan_remask(
         parses=parses,
         line=failure_line,
         verdict=verdict,
+        undefined=undefined,
     )
     found = blame(attempt, asked)
     if found is None:

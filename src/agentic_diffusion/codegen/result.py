@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from agentic_diffusion.domains.code.findings import Issue
     from agentic_diffusion.testing.execution import Verdict
     from agentic_diffusion.testing.suite import Suite
 
@@ -32,6 +33,8 @@ class Candidate:
     """Why it does not parse."""
     parse_line: int | None = None
     """Line of the parse error."""
+    undefined: Issue | None = None
+    """The first name that it says and nothing declares; only in languages whose compiler does not tell."""
     style_distance: float | None = None
     """How far its style is from the one asked for, in [0, 1]; None when none was asked for."""
     verdict: Verdict | None = None
@@ -59,6 +62,7 @@ class Candidate:
             "finished": self.finished,
             "mean_log_probability": self.confidence,
             "parse_error": self.parse_error,
+            "undefined": None if self.undefined is None else f"line {self.undefined.line}: {self.undefined.message}",
             "style_distance": self.style_distance,
             "passed": None if verdict is None else verdict.passed,
             "total": None if verdict is None else verdict.total,

@@ -167,7 +167,7 @@ GOOD = {
     ],
     "go": [
         "func f(a, b int, c ...string) (x, y int) {\n\treturn\n}\n",
-        "func f(a ...int) (int, string) {\n\treturn 1, \"\"\n}\n",
+        'func f(a ...int) (int, string) {\n\treturn 1, ""\n}\n',
         (
             "package main\n"
             "\n"

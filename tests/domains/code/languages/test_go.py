@@ -88,6 +88,26 @@ def test_missing_imports_are_added_behind_the_package_clause() -> None:
     assert GO.with_imports(shadowed) == shadowed
 
 
+@pytest.mark.parametrize(
+    ("imports", "left"),
+    [
+        ('import "fmt"\n', ""),
+        ('import (\n\t"fmt"\n\t"os"\n)\n', ""),
+        ('import (\n\t"fmt"\n\t"strings" // kept\n)\n', 'import (\n\t"strings" // kept\n)\n'),
+        ('import "fmt"; import "strings"\n', '; import "strings"\n'),
+        ('import _ "fmt"\nimport . "os"\n', 'import _ "fmt"\nimport . "os"\n'),
+        ('import "example.org/strange/name"\n', 'import "example.org/strange/name"\n'),
+        ('import g "fmt"\n', ""),
+        ('import "sort"\n', 'import "sort"\n'),
+    ],
+)
+def test_unused_imports_go_where_nothing_is_in_doubt(imports: str, left: str) -> None:
+    body = "func f(s string, sort int) []string {\n\treturn strings.Fields(s)\n}\n"
+    added = "" if "strings" in imports else 'import "strings"\n'
+    found = GO.with_imports(f"package main\n\n{imports}\n{body}")
+    assert re.sub(r"\n+", "\n", found) == f"package main\n{added}{left}{body}"
+
+
 def test_prose_around_a_program_goes() -> None:
     answer = f"Here it is.\n\n{RIGHT}\nThis function doubles its argument.\n"
     assert GO.extract(answer) == RIGHT

@@ -14,7 +14,7 @@ import tree_sitter_go
 
 from agentic_diffusion.domains.code.languages import braces, trees
 from agentic_diffusion.domains.code.languages.go_harness import GoHarness
-from agentic_diffusion.domains.code.languages.go_imports import missing
+from agentic_diffusion.domains.code.languages.go_imports import missing, unused
 
 _OPENS = re.compile(r"(?:package \w|import\b|func\b|type \w|var\b|const\b|//|/\*)")
 _SPOKEN = re.compile(
@@ -50,9 +50,19 @@ class Go(trees.TreeLanguage):
         )
 
     def with_imports(self, source: str) -> str:
-        """Add imports of the standard packages that are used as `name.` and lacking; see `Language`."""
+        """Add imports of the standard packages that are used as `name.` and lacking, drop unused ones; see `Language`.
+
+        Nothing else changes: an import that stands on lines of its own leaves none of them behind.
+        """
         if self.parse_error(source) is not None:
             return source
+        idle = unused(self.tree(source))
+        if idle:
+            edits = trees.Edits(source)
+            for spec in idle:
+                alone = spec.parent if spec.parent is not None and spec.parent.type == "import_declaration" else spec
+                edits.remove(alone)
+            source = re.sub(r"^import[ \t]*\(\s*\)[ \t]*\n?", "", edits.result(), flags=re.MULTILINE)
         root = self.tree(source)
         lines = [f'import "{path}"' for path in missing(root)]
         clause = next((node for node in root.children if node.type == "package_clause"), None)

@@ -19,6 +19,7 @@ PATHS = (
 )  # fmt: skip
 HOMES = {path.rpartition("/")[2]: path for path in PATHS}
 """Names of packages as programs write them, and the paths they are imported by."""
+_WORDS = frozenset({"identifier", "package_identifier", "type_identifier"})
 _BINDING = frozenset({"parameter_declaration", "variadic_parameter_declaration", "var_spec", "const_spec"})
 
 
@@ -58,3 +59,17 @@ def missing(root: Node) -> list[str]:
     """The paths of standard packages that a program uses and does not import."""
     there = imported(root)
     return sorted(HOMES[name] for name in used(root) if name in HOMES and name not in there)
+
+
+def unused(root: Node) -> list[Node]:
+    """The imports of known packages whose name a program never says, which Go refuses; blank and dotted ones stay."""
+    said = {trees.text(node) for node in trees.walk(root) if node.type in _WORDS and not _in_import(node)}
+    return [
+        spec
+        for name, (path, spec) in imported(root).items()
+        if name[:1] not in "_." and name not in said and path in PATHS
+    ]
+
+
+def _in_import(node: Node) -> bool:
+    return node.parent is not None and node.parent.type == "import_spec"

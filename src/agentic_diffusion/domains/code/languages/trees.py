@@ -133,6 +133,16 @@ class Edits:
         """Put spaces in the place of a node, so that lines and columns stay."""
         self.replace(node, "".join("\n" if letter == "\n" else " " for letter in text(node)))
 
+    def remove(self, node: Node) -> None:
+        """Take a node away; with its whole line where nothing else stands on it."""
+        data = self.source.encode("utf-8", "surrogatepass")
+        start, end = node.start_byte, node.end_byte
+        before = data[:start].rpartition(b"\n")[2]
+        behind = data[end:].partition(b"\n")[0]
+        if not before.strip() and not behind.strip():
+            start, end = start - len(before), min(len(data), end + len(behind) + 1)
+        self.changes.append((start, end, ""))
+
     def result(self) -> str:
         """The changed text."""
         data = self.source.encode("utf-8", "surrogatepass")
