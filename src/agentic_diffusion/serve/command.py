@@ -78,15 +78,15 @@ def _over_http(settings: config.Settings, *, keep: bool) -> int:
     own = settings.section(ServeSettings)
     token = read_token(Path(own.token_file).expanduser() if own.token_file else None)
     guard = guard_settings(host=own.host, token=token, body_bytes=own.body_bytes, per_minute=own.per_minute)
-    sock = listen(own.host, own.port)
-    house = make_house(settings, keep=keep)
-    house.coder.engine.start()
-    shown = f"[{own.host}]" if ":" in own.host else own.host
-    events.say(f"serving {house.name} on http://{shown}:{sock.getsockname()[1]} (Ctrl-C ends)")
-    try:
-        serve_on(sock, house, guard).run()
-    except KeyboardInterrupt:
-        events.say("stopped")  # the server has ended in order before it hands the signal on
+    with listen(own.host, own.port) as sock:
+        house = make_house(settings, keep=keep)
+        house.coder.engine.start()
+        shown = f"[{own.host}]" if ":" in own.host else own.host
+        events.say(f"serving {house.name} on http://{shown}:{sock.getsockname()[1]} (Ctrl-C ends)")
+        try:
+            serve_on(sock, house, guard).run()
+        except KeyboardInterrupt:
+            events.say("stopped")  # the server has ended in order before it hands the signal on
     return int(ExitCode.DONE)
 
 

@@ -10,6 +10,7 @@ Neither headers nor bodies are ever logged. Time is seconds.
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import time
 from collections import OrderedDict
@@ -78,7 +79,7 @@ class Guard:
             route = scope.get("route")
             endpoint = getattr(route, "path", "other")
             self._metrics.answered(endpoint, status, seconds)
-            line = {"client": client_of(scope), "method": scope["method"][:16], "endpoint": endpoint, "status": status}
+            line = {"client": _address(scope), "method": scope["method"][:16], "endpoint": endpoint, "status": status}
             self._log.info("answered", extra=line | {"seconds": round(seconds, 3)})
 
     def _check(self, scope: Scope) -> None:
@@ -134,7 +135,12 @@ class Guard:
 
 
 def client_of(scope: Scope) -> str:
-    """Whom a request counts for: the address that it came from."""
+    """Whom a request counts for: the address that it came from, and the key that it showed, as a digest."""
+    key = next((value for name, value in scope["headers"] if name.lower() == b"authorization"), b"")
+    return f"{_address(scope)} {hashlib.sha256(key).hexdigest()[:16]}" if key else _address(scope)
+
+
+def _address(scope: Scope) -> str:
     client = scope.get("client")
     return str(client[0]) if client else "local"
 

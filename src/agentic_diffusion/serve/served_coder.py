@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
 from agentic_diffusion.codegen.coder import Coder
@@ -72,15 +72,16 @@ def working_for(work: Work) -> Iterator[None]:
 class ServedCoder(Coder):
     """A code model behind an engine."""
 
-    engine: Engine
+    engine: Engine = field(kw_only=True)
     """The thread that owns it."""
 
     @classmethod
     def over(cls, coder: Coder, settings: EngineSettings) -> ServedCoder:
         """Put an engine, not yet started, before a loaded model."""
         engine = Engine(coder.parent, coder.adapter, settings)
-        tokenizer = SharedTokenizer.of(coder.tokenizer)
-        return cls(_LentParent(coder.parent, engine), coder.adapter, tokenizer, coder.weights, engine)
+        parts = {part.name: getattr(coder, part.name) for part in fields(coder)}
+        parts |= {"parent": _LentParent(coder.parent, engine), "tokenizer": SharedTokenizer.of(coder.tokenizer)}
+        return cls(**parts, engine=engine)
 
     def decoder(self, settings: DecodeSettings) -> BlockDecoder:
         """A decoder whose rows join the engine's batches."""

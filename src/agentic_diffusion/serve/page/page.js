@@ -77,7 +77,7 @@ function drawStep() {
   const drawn = [];
   if (opening) drawn.push(piece(opening, "given", "given: it stands in the prompt"));
   for (const one of tokens) drawn.push(piece(one.text, shade(one.sure), `committed with ${one.sure.toFixed(2)}`));
-  if (!last || count < steps.length || playing === 0) {
+  if (busy() || count < steps.length) {
     let place = tokens.length;
     (last?.positions ?? []).forEach((position, index) => {
       if (position > place) drawn.push(piece("▒▒".repeat(position - place), "masked", "masked"));
@@ -85,7 +85,7 @@ function drawStep() {
       drawn.push(piece(last.tokens[index], `open ${shade(chance)}`, `provisional, ${chance.toFixed(2)}`));
       place = position + 1;
     });
-    if (busy() || count < steps.length) drawn.push(piece("▒▒", "masked", "masked"));
+    drawn.push(piece("▒▒", "masked", "masked"));
   }
   const pane = at("tokens"), low = pane.scrollHeight - pane.scrollTop - pane.clientHeight < 60;
   pane.replaceChildren(...drawn);
