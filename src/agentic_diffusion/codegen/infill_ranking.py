@@ -4,7 +4,7 @@
           + w_suffix * mean log p(first lines of the suffix | prefix, filling)
           + w_own * mean log p(filling) as the denoiser committed it, with the suffix in view
 
-Both terms of the parent come from one clean forward of rows that share the prefix. Log-probabilities in nats a token.
+The weights are those of `benchmarks/infill_ranking.py`. Both terms of the parent come from one clean forward of rows that share the prefix. Log-probabilities in nats a token.
 R rows, T tokens of a row.
 """
 
@@ -43,7 +43,7 @@ class Ranking:
 
     filling: float = 1.0
     """Of the filling's mean log-probability under the parent."""
-    suffix: float = 1.0
+    suffix: float = 2.0
     """Of the suffix's mean log-probability under the parent."""
     own: float = 0.0
     """Of the filling's mean log-probability under the denoiser."""
