@@ -1,4 +1,4 @@
-"""The weights of a filling's ranking: how often the line that was taken out comes before others, by the suffix's weight.
+"""How fillings are ranked: how often the line that was taken out comes before others, by the weight of the suffix.
 
     python benchmarks/infill_ranking.py --file mbpp_train.jsonl.gz [--holes 40] [--weights 0 0.5 1 2 4]
 

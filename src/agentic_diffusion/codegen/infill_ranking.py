@@ -4,7 +4,8 @@
           + w_suffix * mean log p(first lines of the suffix | prefix, filling)
           + w_own * mean log p(filling) as the denoiser committed it, with the suffix in view
 
-The weights are those of `benchmarks/infill_ranking.py`. Both terms of the parent come from one clean forward of rows that share the prefix. Log-probabilities in nats a token.
+`benchmarks/infill_ranking.py` measures the weights. Both terms of the parent come from one clean forward of rows that
+share the prefix. Log-probabilities in nats a token.
 R rows, T tokens of a row.
 """
 
