@@ -31,20 +31,21 @@ _NO_SUCH_RANGE = 416
 _PROXY_ASKS = 407
 
 
-def check(path: Path, fact: FileFact) -> None:
-    """Raise ModelFileError unless `path` is the file that `fact` describes."""
+def check(path: Path, fact: FileFact, *, called: Path | None = None) -> None:
+    """Raise ModelFileError unless `path` is the file that `fact` describes; `called` is its name in the message."""
+    told = called or path
     hint = f"The right file is {fact.file}, {fact.size} bytes, SHA-256 {fact.sha256[:16]}...; fetch it again."
     try:
         size = path.stat().st_size
         if size < fact.size:
-            raise ModelFileError(f"{path} is truncated: {size} of {fact.size} bytes are there.", hint=hint)
+            raise ModelFileError(f"{told} is truncated: {size} of {fact.size} bytes are there.", hint=hint)
         if size > fact.size:
-            raise ModelFileError(f"{path} is another file: it has {size} bytes, {fact.size} are expected.", hint=hint)
+            raise ModelFileError(f"{told} is another file: it has {size} bytes, {fact.size} are expected.", hint=hint)
         found = sha256_of(path)
     except OSError as error:
-        raise ModelFileError(f"{path} cannot be read: {error.strerror or error}.", hint=hint) from error
+        raise ModelFileError(f"{told} cannot be read: {error.strerror or error}.", hint=hint) from error
     if found != fact.sha256:
-        raise ModelFileError(f"{path} is corrupt or foreign: its SHA-256 is {found[:16]}....", hint=hint)
+        raise ModelFileError(f"{told} is corrupt or foreign: its SHA-256 is {found[:16]}....", hint=hint)
 
 
 def download(url: str, target: Path, fact: FileFact, *, parts: Path | None = None) -> None:
@@ -74,11 +75,12 @@ def download(url: str, target: Path, fact: FileFact, *, parts: Path | None = Non
                     if not left or _size(part) <= before or isinstance(problem, ModelFileError):
                         raise
                     events.say(f"{problem.message} Going on from {format_size(_size(part))}.")
-        check(part, fact)
+        check(part, fact, called=target)
         if parts:
             part.replace(target)
     except BaseException as error:
-        kept = parts and 0 < _size(part) < fact.size and not isinstance(error, ResourceError)
+        wrong = isinstance(error, ModelFileError | ResourceError)
+        kept = parts and 0 < _size(part) < fact.size and not wrong
         if not kept:
             part.unlink(missing_ok=True)
         raise
@@ -89,6 +91,7 @@ def _fetch(url: str, part: Path, fact: FileFact, start: int, shown: events.Progr
     with opened(url, start=start) as answer:
         ranged = start > 0 and getattr(answer, "status", 200) == _PARTIAL
         done = start if ranged else 0
+        announced = done + int(getattr(answer, "headers", {}).get("Content-Length") or 0)
         shown.advance(done - shown.done)
         with part.open("ab" if ranged else "wb") as file:
             # One byte more than expected is enough to know that it is another file.
@@ -96,7 +99,7 @@ def _fetch(url: str, part: Path, fact: FileFact, start: int, shown: events.Progr
                 file.write(chunk)
                 done += len(chunk)
                 shown.advance(len(chunk))
-    if done < fact.size and url.startswith("http"):
+    if done < min(announced, fact.size):
         raise SetupError(
             f"{url} broke off after {format_size(done)} of {format_size(fact.size)}.", hint="Run the command again."
         )
