@@ -18,6 +18,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
+from agentic_diffusion.diffusion.block_decoder import Mode
 from agentic_diffusion.diffusion.block_state import Sample, StepView
 from agentic_diffusion.diffusion.running_batch import Ended, NewRow, PromptCache, Reading, RunningBatch
 from agentic_diffusion.foundation.errors import AgdError, ConfigError, ResourceError
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from agentic_diffusion.diffusion.backbones.llama import Llama
 
 T = TypeVar("T")
-Lane = tuple[str, int]
+Lane = tuple[Mode, int]
 _LANES = 4
 """Running batches at once."""
 _IDLE_SECONDS = 0.5
@@ -296,7 +297,7 @@ class Engine:
     def _batch(self, lane: Lane, rows: int) -> RunningBatch:
         mode, block = lane
         slots = self.settings.tokens + 3 * block + block * block
-        return RunningBatch(self.parent, self.adapter, mode=mode, block=block, rows=rows, slots=slots)  # type: ignore[arg-type]
+        return RunningBatch(self.parent, self.adapter, mode=mode, block=block, rows=rows, slots=slots)
 
     def _step(self, lane: Lane) -> None:
         """One forward of a lane, and what it means for the jobs."""
@@ -327,8 +328,7 @@ class Engine:
             job.first_step = time.monotonic() - job.came
         try:
             if job.observe is not None:
-                parts = (view.streams, view.committed, view.window, view.confidence, view.sure)
-                job.observe(StepView(*([part[place] for place in places] for part in parts)))  # type: ignore[arg-type]
+                job.observe(_part(view, places))
         except Exception as problem:  # noqa: BLE001 - the observer's error ends its own job alone
             self._end(job, problem)
             return
@@ -372,3 +372,14 @@ def _lane(row: NewRow) -> Lane:
 def _fail(job: Job, problem: Exception) -> None:
     if not job.outcome.done():
         job.outcome.set_exception(problem)
+
+
+def _part(view: StepView, places: list[int]) -> StepView:
+    """The rows of a step that belong to one job."""
+    return StepView(
+        [view.streams[place] for place in places],
+        [view.committed[place] for place in places],
+        [view.window[place] for place in places],
+        [view.confidence[place] for place in places],
+        [view.sure[place] for place in places],
+    )

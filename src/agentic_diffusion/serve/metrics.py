@@ -28,7 +28,7 @@ class Metrics:
         self._lock = threading.Lock()
         self._requests: Counter[tuple[str, int]] = Counter()
         self._times: dict[str, list[int]] = {}
-        self._sums: Counter[str] = Counter()
+        self._sums: dict[str, float] = {}
 
     def answered(self, endpoint: str, status: int, seconds: float) -> None:
         """Count one answer; `endpoint` is a route, never what a client wrote."""
@@ -41,7 +41,7 @@ class Metrics:
         with self._lock:
             counts = self._times.setdefault(name, [0] * (len(_BUCKETS) + 1))
             counts[next((place for place, most in enumerate(_BUCKETS) if seconds <= most), len(_BUCKETS))] += 1
-            self._sums[name] += seconds  # type: ignore[assignment]  # a sum of seconds
+            self._sums[name] = self._sums.get(name, 0.0) + seconds
 
     def text(self, values: Mapping[str, float]) -> str:
         """All of it, and `values` of counters and gauges that others hold."""

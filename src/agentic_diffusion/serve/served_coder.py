@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
 from agentic_diffusion.codegen.coder import Coder
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from agentic_diffusion.diffusion.block_decoder import DecodeSettings
     from agentic_diffusion.diffusion.block_state import Sample, StepView
     from agentic_diffusion.diffusion.constraint import RowConstraint
+
+
+_GRACE_SECONDS = 15.0
+"""How much later than a search itself the engine ends what the search asked for."""
 
 
 @dataclass
@@ -120,7 +124,8 @@ class ServedDecoder(BlockDecoder):
         job = Job(
             rows=rows,
             client=work.client if work is not None else "",
-            seconds=work.budget.remaining() if work is not None else None,
+            # The search cuts itself when its time is up; what it found so far is worth more than an error.
+            seconds=work.budget.remaining() + _GRACE_SECONDS if work is not None else None,
             observe=observe,
             stop=stop,
             quorum=self.settings.quorum,
@@ -180,6 +185,7 @@ class _LentParent(Llama):
     def __init__(self, parent: Llama, engine: Engine) -> None:
         vars(self).update(vars(parent))
         self._parent, self._engine = parent, engine
+        self.shape = replace(parent.shape, context=min(parent.shape.context, engine.settings.tokens))
 
     def forward(
         self, hidden: Float[Tensor, "N D"], packing: Packing, memory: Memory, adapter: Adapter | None = None
