@@ -97,8 +97,9 @@ def _python(source: str) -> list[Issue]:
     unknown = read.keys() - bound - set(dir(builtins)) - _MODULE - _CLASS
     places: dict[str, int] = {}
     for node in ast.walk(tree):
-        reads = isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
-        if reads and node.id in unknown and node.lineno >= read[node.id]:
+        if not isinstance(node, ast.Name) or not isinstance(node.ctx, ast.Load) or node.id not in unknown:
+            continue
+        if node.lineno >= read[node.id]:
             places[node.id] = min(node.lineno, places.get(node.id, node.lineno))
     return _issues(places)
 
@@ -107,7 +108,7 @@ def _javascript(source: str) -> list[Issue]:
     root = syntax("javascript").parse(source)
     if root.has_error:
         return []
-    bound, places = set(_JAVASCRIPT), {}
+    bound, places = set(_JAVASCRIPT), dict[str, int]()
     for node in walk(root):
         if node.type == "with_statement" or (node.type == "identifier" and text(node) == "eval"):
             return []
