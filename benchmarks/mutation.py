@@ -21,7 +21,7 @@ from pathlib import Path
 
 from results import write_result
 
-FUNCTIONS = 5
+FUNCTIONS = 20
 TEMPLATE = '''
 def inside_{n}(value, low={n}, high={m}):
     """Whether a value lies between two others."""

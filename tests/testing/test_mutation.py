@@ -1,7 +1,7 @@
 """Mutants: which there are, and which of them tests notice."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentic_diffusion.domains.code import languages
@@ -108,6 +108,7 @@ def test_functions_are_named_with_what_is_around_them():
     assert {one.function for one in mutants("x", source, "python", function="A.f")} == {"A.f", "A.f.g"}
 
 
+@settings(deadline=None)
 @given(st.integers(0, 3), st.integers(0, 3), st.sampled_from(["+", "-", "*", "<", "<=", "==", "and", "or"]))
 def test_a_mutant_changes_its_place_alone(left, right, sign):
     source = f"def f():\n    return {left} {sign} {right}\n"

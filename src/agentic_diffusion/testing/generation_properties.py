@@ -133,9 +133,9 @@ def _stated(target: Target, name: str, law: tuple[str, str, tuple[str, ...]], dr
     guarded = ("try:", *(f"    {name}({', '.join(words)})" for _ in (0,)), "except ValueError:", "    reject()", *lines)
     return Proposal(
         name=f"test_{name}_{title}", body=guarded, pins=False, arguments=", ".join(words),
-        imports=("from hypothesis import given, reject", "from hypothesis import strategies as st",
+        imports=("from hypothesis import given, reject, settings", "from hypothesis import strategies as st",
                  f"from {target.module} import {name}", *imports),
-        decorators=(f"@given({', '.join(drawn)})",), shows=frozenset({(name, title)}),
+        decorators=("@settings(deadline=None)", f"@given({', '.join(drawn)})"), shows=frozenset({(name, title)}),
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ import copy
 import inspect
 import itertools
 import random
+import textwrap
 import types
 import typing
 from collections.abc import Callable, Iterator
@@ -28,7 +29,7 @@ PLAIN: dict[type, list[Any]] = {
 def literals_of(function: Any) -> list[Any]:
     """The plain literals of a function's text, and the numbers beside them."""
     try:
-        tree = ast.parse(inspect.cleandoc(inspect.getsource(inspect.unwrap(function))))
+        tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(function))))
     except (OSError, TypeError, SyntaxError, IndentationError):
         return []
     texts = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
