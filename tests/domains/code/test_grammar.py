@@ -249,6 +249,8 @@ BAD = {
         "for await (const x of y) {}",
     ],
     "typescript": [
+        "if (x);\n",
+        "if (x) y();\nelse if (z);\n",
         "function f(a?: number, b: number) {}",
         "exportfunction f() {}",
         "let x: = 1;",
