@@ -19,7 +19,6 @@ import os
 import shlex
 import shutil
 import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +32,8 @@ from agentic_diffusion.packages.project import Project
 
 FOLDER = ".agd-upgrade"
 _FILES = ("pyproject.toml", "uv.lock")
+_STDERR = 2
+"""The number of the stream: the tests' talk is no data."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +114,7 @@ def _run_tests(words: list[str], project: Path, venv: Path) -> int:
             cwd=project,
             env=environment,
             stdin=subprocess.DEVNULL,
-            stdout=sys.stderr,
+            stdout=_STDERR,
             check=False,
         )
     except OSError as error:
