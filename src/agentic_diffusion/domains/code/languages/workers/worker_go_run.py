@@ -161,8 +161,8 @@ class Run:
         if kind == "all":
             self.complete = True
         elif kind == "lines":
-            number, *lines = map(int, rest.split())
-            self.found[number]["lines"] = lines
+            case, *lines = map(int, rest.split())
+            self.found[case]["lines"] = lines
         elif kind == "begin":
             self.current, self.before_cases = int(rest), False
             self.case_begin = time.monotonic()
