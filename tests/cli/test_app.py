@@ -89,7 +89,7 @@ def test_every_command_resolves_to_what_help_says(name):
         (
             ["zzz"],
             "There is no command 'zzz' in `agd`.",
-            "Commands are: bench, config, doctor, generate, metrics, models, plan, runs, setup, uninstall.",
+            f"Commands are: {', '.join(shell._COMMANDS)}.",
         ),
         (["runs", "list", "--limt", "3"], "Unknown option: --limt.", "Did you mean --limit?"),
         (

@@ -99,7 +99,7 @@ def test_the_words_are_those_of_the_command_line() -> None:
     assert {"graph", "verify", "upgrade", "--help"} <= set(words["agd deps"])
     assert {"--project", "--json", "--svg"} <= set(words["agd deps graph"])
     for name in activation.SHELLS:
-        text = activation.script(name, "/opt/agd", words)
+        text = activation.script(name, "/srv/agd", words)
         assert "@" not in "".join(line for line in text.splitlines() if "@FOLDER@" in line or "@CASES@" in line)
         assert "agd_deactivate" in text
 

@@ -131,7 +131,7 @@ def test_from_a_bundle_without_network_to_a_result(bundled: Bundled) -> None:
     assert not bundled.small.state.exists()
 
 
-@pytest.mark.parametrize("step", ["bundle", "uv", "environment"])
+@pytest.mark.parametrize("step", ["bundle", "uv"])
 def test_killed_in_a_step_the_next_run_finishes_or_uninstall_leaves_nothing(bundled: Bundled, step: str) -> None:
     before = {path.name for path in bundled.small.root.iterdir()}
     script = bundled.small.root.parent / "killed.py"

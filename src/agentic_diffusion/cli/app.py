@@ -31,7 +31,7 @@ _COMMANDS = {
     "data": ("agentic_diffusion.cli.data:app", "Training data: generate small tasks in five languages, and run them."),
     "deps": (
         "agentic_diffusion.cli.deps:app",
-        "Packages: what needs what, is all as locked, where it runs; add, upgrade, bundle.",
+        "Packages: what needs what, is all as locked; upgrade, bundle.",
     ),
     "doctor": ("agentic_diffusion.cli.doctor:app", "Check this machine: what works, and what to do about the rest."),
     "fix": ("agentic_diffusion.cli.fix:app", "Repair a file that fails its tests; a diff comes out."),
@@ -48,11 +48,8 @@ _COMMANDS = {
         "agentic_diffusion.serve.command:app",
         "Serve the model: an API like OpenAI's, a page that shows the denoising, tools over MCP.",
     ),
-    "shell": (
-        "agentic_diffusion.cli.shell:app",
-        "Print what activates agd in a shell: PATH and completions; agd_deactivate undoes it.",
-    ),
     "setup": ("agentic_diffusion.cli.setup:app", "Make everything ready: packages, torch, sandbox, model."),
+    "shell": ("agentic_diffusion.cli.shell:app", "Print what activates agd in a shell: PATH and completions."),
     "solve": ("agentic_diffusion.cli.solve:app", "Work on a project until its tests pass, on a branch of its own."),
     "test": ("agentic_diffusion.cli.test:app", "Find, run, cover, generate, judge and suggest tests."),
     "train": ("agentic_diffusion.cli.train:app", "Train the block denoiser on your own data."),

@@ -21,7 +21,7 @@ from agentic_diffusion.packages.graph import Graph
 from agentic_diffusion.packages.lockfile import Lock
 from agentic_diffusion.packages.project import Format
 
-app = App(name="deps", help="Packages: what needs what, is all as locked, where it runs; add, upgrade, bundle.")
+app = App(name="deps", help="Packages: what needs what, is all as locked; upgrade, bundle.")
 for _command in (
     deps_change.outdated, deps_change.lock, deps_change.sync, deps_change.add, deps_change.remove, deps_change.upgrade,
     deps_change.bundle,

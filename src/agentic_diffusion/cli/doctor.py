@@ -94,16 +94,10 @@ def _facts() -> dict[str, str]:
 
 def _private() -> dict[str, str]:
     """What is not to be in a report, and what stands for it."""
-    known = {
-        str(resources.home()): "DATA",
-        str(Path.cwd()): "HERE",
-        sys.prefix: "ENVIRONMENT",
-        socket.gethostname(): "HOST",
-    }
-    for name in ("HOME", "AGD_HOME"):
-        known |= {os.environ[name]: "~"} if os.environ.get(name) else {}
-    for name in ("USER", "LOGNAME"):
-        known |= {os.environ[name]: "USER"} if os.environ.get(name) else {}
+    known = {os.environ[name]: "~" for name in ("HOME", "AGD_HOME") if os.environ.get(name)}
+    known |= {os.environ[name]: "USER" for name in ("USER", "LOGNAME") if os.environ.get(name)}
+    known |= {str(Path.cwd()): "HERE", sys.prefix: "ENVIRONMENT", str(resources.home()): "DATA"}
+    known[socket.gethostname()] = "HOST"
     return {key: value for key, value in known.items() if key not in ("/", "", "root")}
 
 

@@ -11,7 +11,7 @@ from cyclopts import App
 from agentic_diffusion.foundation.errors import ExitCode, UsageError
 from agentic_diffusion.installer import activation, layout
 
-app = App(name="shell", help="Print what activates agd in a shell: PATH and completions; agd_deactivate undoes it.")
+app = App(name="shell", help="Print what activates agd in a shell: PATH and completions.")
 
 
 @app.default
