@@ -168,14 +168,27 @@ def deliver(path: Path, source: str) -> None:
 def write(target: Target, kept: Sequence[Proposal]) -> str:
     """The text of a test file: imports, then the tests that pin, then those of properties."""
     pinned = sum(one.pins for one in kept)
-    imports = sorted({line for one in kept for line in one.imports})
-    first = [line for line in imports if line.startswith("import ")]
-    rest = [line for line in imports if not line.startswith("import ")]
+    first, rest = _imports(kept)
     told = f"Tests of {target.module}: {pinned} pin what it does now, {len(kept) - pinned} check a property."
     head = f'{MARK}\n"""{told}"""\n'
     parts = ["\n".join(lines) + "\n" for lines in (first, rest) if lines]
     ordered = sorted(kept, key=lambda one: not one.pins)
     return head + "\n" + "\n".join(parts) + "".join(f"\n\n{one.source}" for one in ordered)
+
+
+def _imports(kept: Sequence[Proposal]) -> tuple[list[str], list[str]]:
+    """Lines `import a` and lines `from a import b, c`, one a module, sorted."""
+    plain: set[str] = set()
+    names: dict[str, set[str]] = {}
+    for line in (line for one in kept for line in one.imports):
+        if line.startswith("import ") or " as " in line:
+            plain.add(line)
+        else:
+            module, _, words = line.removeprefix("from ").partition(" import ")
+            names.setdefault(module, set()).update(word.strip() for word in words.split(","))
+    first = sorted(line for line in plain if line.startswith("import "))
+    rest = [f"from {module} import {', '.join(sorted(words))}" for module, words in names.items()]
+    return first, sorted([*rest, *(line for line in plain if line.startswith("from "))])
 
 
 def _renamed(proposals: Iterable[Proposal]) -> list[Proposal]:

@@ -175,7 +175,8 @@ def readable(function: str, call: str, told: str) -> str:
     spoken = f"{function} of {arguments or 'nothing'} {told}"
     for sign, word in _SIGNS.items():
         spoken = spoken.replace(sign, word)
-    words = re.findall(r"[A-Za-z0-9]+", spoken.replace("''", " empty "))
+    spoken = spoken.replace("''", " empty ").replace("list ]", "empty list").replace("dict }", "empty dict")
+    words = re.findall(r"[A-Za-z0-9]+", re.sub(r"'\s+'", " space ", spoken))
     name = "test"
     for word in words:
         if len(name) + len(word) + 1 > NAME:

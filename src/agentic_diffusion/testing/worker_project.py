@@ -379,8 +379,8 @@ def _descendants() -> list[tuple[int, str]]:
     grown = True
     while grown:
         grown = False
-        for process, (parent, name) in parents.items():
-            if parent in own and process not in own:
+        for process, (above, name) in parents.items():
+            if above in own and process not in own:
                 own.add(process)
                 found.append((process, name))
                 grown = True
