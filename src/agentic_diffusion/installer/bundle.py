@@ -27,7 +27,7 @@ from agentic_diffusion.foundation.errors import SetupError, UsageError
 from agentic_diffusion.foundation.resources import home, sha256_of
 from agentic_diffusion.installer import models
 from agentic_diffusion.installer.manifest import Manifest
-from agentic_diffusion.installer.torch_choice import TorchFacts, choose_torch
+from agentic_diffusion.installer.torch_choice import CPU_INDEX, TorchFacts, choose_torch
 from agentic_diffusion.packages import graph, lockfile, offline, platforms, uv, wheels
 from agentic_diffusion.packages.lockfile import Artifact
 from agentic_diffusion.packages.offline import Facts
@@ -205,7 +205,7 @@ def _unlocked(order: Order, place: Path, folder: Path, manifest: Manifest, downl
             )
         links = [word for word in choice.arguments if word not in ("--torch-backend", "cpu")]
         if "--torch-backend" in choice.arguments:
-            links += ["--extra-index-url", "https://download.pytorch.org/whl/cpu"]
+            links += ["--extra-index-url", CPU_INDEX]
         events.say(f"fetching torch: {choice.reason}")
         download([*common, *links, choice.requirement], "fetch torch")
     if order.platform == "linux-x86_64":

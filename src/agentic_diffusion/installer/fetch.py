@@ -135,7 +135,7 @@ def opened(url: str, *, start: int = 0) -> Iterator[BinaryIO]:
         if error.code == _PROXY_ASKS:
             raise SetupError(
                 f"The proxy asks for a password before it lets {urlsplit(url).hostname} be reached (407).",
-                hint="Give it in the proxy's address: HTTPS_PROXY=http://NAME:PASSWORD@HOST:PORT.",
+                hint="Give it in the proxy's address, as NAME:PASSWORD@HOST:PORT in HTTPS_PROXY.",
             ) from error
         raise SetupError(f"{url} answers {error.code} {error.reason}.", hint="Check the address.") from error
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
