@@ -7,11 +7,13 @@ import functools
 import pytest
 
 from agentic_diffusion.codegen.coder import Coder
-from agentic_diffusion.codegen.reading import read
+from agentic_diffusion.codegen.local_parse import LocalParse
+from agentic_diffusion.codegen.reading import Edit, read
 from agentic_diffusion.codegen.repair import repair
 from agentic_diffusion.codegen.repair_holes import STAGES, holes
 from agentic_diffusion.codegen.repair_result import RepairRequest, Tried
 from agentic_diffusion.diffusion.block_decoder import DecodeSettings
+from agentic_diffusion.domains.code import languages
 from agentic_diffusion.domains.code.tokenizer import CodeTokenizer
 from agentic_diffusion.foundation.errors import UsageError
 from agentic_diffusion.foundation.sandbox import Sandbox, choose
@@ -119,7 +121,8 @@ def test_edits_change_one_token_of_the_lines_asked_for() -> None:
     reading = read(FAULTY, coder(), [2], alternatives=8)
     found = list(reading.edits(coder(), [2]))
     assert found
-    assert all(edit.program.startswith("def f(x):\n") and edit.program != FAULTY for edit in found)
+    programs = [edit.applied(FAULTY) for edit in found]
+    assert all(program.startswith("def f(x):\n") and program != FAULTY for program in programs)
     assert {edit.kind for edit in found} >= {"replaced", "inserted"}
     assert reading.doubts().keys() == {2}
     assert all(0 <= doubt <= 1 for doubt in reading.doubts().values())
@@ -129,6 +132,18 @@ def test_a_long_program_is_read_around_the_lines() -> None:
     program = "".join(f"x{number} = {number}\n" for number in range(3000))
     reading = read(program, coder(), [2000], alternatives=2)
     assert set(reading.lines) <= {2000}
+
+
+@pytest.mark.parametrize("size", [1, 2000])
+def test_an_edit_parses_in_its_piece_as_in_the_whole(size: int) -> None:
+    program = "".join(f"def f{number}(x):\n    return x - {number}\n\n\n" for number in range(size))
+    local, start = LocalParse(program, languages.get("python")), program.index("- ")
+    for new in ("+", ")", "if", "\nx", ""):
+        edit = Edit(start, start + 1, new, 2, 0.0, "replaced")
+        whole = languages.get("python").parse_error(edit.applied(program)) is None
+        assert local.parses(edit) == whole
+    across = Edit(0, len(program), "def (", 1, 0.0, "replaced")
+    assert not local.parses(across)
 
 
 PROGRAM = "def f(x):\n    while x > 3 and g(x, 1):\n        x = h(x,\n              2)\n        y = 1\n    return x\n"

@@ -37,16 +37,24 @@ _ROWS = 128
 
 @dataclass(frozen=True)
 class Edit:
-    """A program with one token changed."""
+    """One token changed; the whole text is made when it is asked for, for there are thousands of edits."""
 
-    program: str
-    """The whole text."""
+    start: int
+    """First offset that is taken out."""
+    end: int
+    """The one behind the last."""
+    new: str
+    """What stands there instead."""
     line: int
     """The line of the change."""
     log_probability: float
     """Of the token that the model put there, given what stands before, in nats."""
     kind: str
     """replaced, inserted or left out."""
+
+    def applied(self, program: str) -> str:
+        """The program with the change."""
+        return program[: self.start] + self.new + program[self.end :]
 
 
 @dataclass(frozen=True)
@@ -76,7 +84,7 @@ class Reading:
         return found
 
     def edits(self, coder: Coder, lines: Sequence[int]) -> Iterator[Edit]:
-        """Every program in which one token of these lines is another one, follows a new one, or is left out."""
+        """Every change by which one token of these lines is another one, follows a new one, or is left out."""
         wanted = set(lines)
         for place, (start, end) in enumerate(self.spans):
             if self.lines[place] not in wanted:
@@ -85,7 +93,6 @@ class Reading:
 
     def _at(self, coder: Coder, place: int, start: int, end: int) -> Iterator[Edit]:
         old, line = self.program[start:end], self.lines[place]
-        before, after, behind = self.program[:start], self.program[end:], self.program[start:]
         behind_next = ""
         if place + 1 < len(self.spans) and self.lines[place + 1] == line:
             behind_next = self.program[slice(*self.spans[place + 1])]
@@ -95,11 +102,11 @@ class Reading:
             if not new.strip() or "\ufffd" in new or "\n" in new:
                 continue
             if new != old:
-                yield Edit(before + new + after, line, chance, "replaced")
-                yield Edit(before + new + behind, line, chance, "inserted")
+                yield Edit(start, end, new, line, chance, "replaced")
+                yield Edit(start, start, new, line, chance, "inserted")
             if new.strip() == behind_next.strip() and new.strip():
                 # the model goes on with what comes next: it would have left this token out
-                yield Edit(before + after, line, chance, "left out")
+                yield Edit(start, end, "", line, chance, "left out")
 
 
 @torch.inference_mode()

@@ -10,6 +10,7 @@ planted false assertion. What passes more than before without failing anything n
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +19,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from agentic_diffusion.codegen.infill import fill
+from agentic_diffusion.codegen.local_parse import LocalParse
 from agentic_diffusion.codegen.reading import Reading, read
 from agentic_diffusion.codegen.repair_holes import STAGES, holes
 from agentic_diffusion.codegen.repair_result import Proposal, RepairRequest, RepairResult, State, Tried
@@ -35,13 +37,13 @@ if TYPE_CHECKING:
     from agentic_diffusion.foundation.sandbox import Sandbox
     from agentic_diffusion.testing.verdicts import Verdict
 
-MORE_EDITS = 192
+MORE_EDITS = 96
 """Token edits that are judged between two stages of holes."""
 SUSPECTS = 24
 """Suspects that are looked at."""
 IMPROVED = 2
 """Improved programs that are gone on from."""
-_EDITED_BEFORE_FILLED = 0.5
+_EDITED_BEFORE_FILLED = 0.35
 """Share of the budget that the first token edits may take."""
 _SLOWEST_CASES, _LEAST_CASE = 6.0, 0.25
 """A changed program's case may take so many times as long as the slowest one that passed; at least so many seconds."""
@@ -52,6 +54,8 @@ _WARMER, _HOTTEST = 0.2, 1.4
 _ROUNDS = 6
 """Rounds over all stages at most."""
 _NOTE_LENGTH = 300
+_LINE_TOKENS = 48
+"""Tokens that a line of a filling is given."""
 
 
 def repair(
@@ -91,7 +95,7 @@ class _Repair:
         self.budget = Budget(request.seconds)
         self.limits = Limits(seconds=request.case_seconds, memory_bytes=request.memory_bytes)
         self.pace = Pace()
-        self.seen = {request.program}
+        self.seen = {_key(request.program)}
         self.judged = self.holes = 0
         self.model_seconds = self.judge_seconds = 0.0
         self.improved: list[Tried] = []
@@ -183,12 +187,13 @@ class _Repair:
         top = max(scores.values(), default=1.0)
         made = base.reading.edits(self.coder, list(scores))
         ranked = sorted(made, key=lambda edit: -(edit.log_probability + math.log(scores[edit.line] / top)))
+        local = LocalParse(base.program, self.language)
         for edit in ranked:
-            if self.language.parse_error(edit.program) is None:
-                yield Proposal(program=edit.program, line=edit.line, origin=f"a token {edit.kind}")
+            if local.parses(edit):
+                yield Proposal(program=edit.applied(base.program), line=edit.line, origin=f"a token {edit.kind}")
 
     def _fillings(self, base: _Base, stage: str, temperature: float, turn: int) -> Tried | None:
-        """The holes of a stage around every suspect, a batch judged after each suspect."""
+        """The holes of a stage around every suspect, judged after each suspect; in the first turn one filling each."""
         note = _note(base.verdict)
         for number, suspect in enumerate(base.suspects):
             proposals: list[Proposal] = []
@@ -196,9 +201,10 @@ class _Repair:
                 if self._over():
                     break
                 begun = time.monotonic()
-                settings = replace(self.request.decode, temperature=temperature)
+                longest = min(self.request.decode.max_new_tokens, _LINE_TOKENS * hole.lines)
+                settings = replace(self.request.decode, temperature=temperature, max_new_tokens=longest)
                 fillings = fill(
-                    hole.hole, self.coder, candidates=self.request.candidates, settings=settings,
+                    hole.hole, self.coder, candidates=self.request.candidates if turn else 1, settings=settings,
                     seed=self.request.decode.seed + 1000 * turn + number, longest_lines=hole.lines,
                     stop=self.budget.exhausted,
                 )  # fmt: skip
@@ -225,8 +231,8 @@ class _Repair:
         waiting, self.waiting = self.waiting, []
         room = math.inf if self.request.most is None else self.request.most - self.judged
         for proposal in chain(waiting, proposals):
-            if proposal.program not in self.seen and len(fresh) < room:
-                self.seen.add(proposal.program)
+            if _key(proposal.program) not in self.seen and len(fresh) < room:
+                self.seen.add(_key(proposal.program))
                 fresh.append(proposal)
         if not fresh:
             return None
@@ -248,7 +254,7 @@ class _Repair:
             if not known and (self.budget.exhausted() or self.budget.spent() > until):
                 # what was not judged has its turn with the next ones
                 self.waiting = list(fresh[number:])
-                self.seen -= {left.program for left in self.waiting}
+                self.seen -= {_key(left.program) for left in self.waiting}
                 break
         return None
 
@@ -285,6 +291,11 @@ class _Repair:
             model_seconds=self.model_seconds,
             judge_seconds=self.judge_seconds,
         )
+
+
+def _key(program: str) -> bytes:
+    """What stands for a program in the memory of those that were tried."""
+    return hashlib.blake2b(program.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def better(verdict: Verdict, than: Verdict) -> bool:

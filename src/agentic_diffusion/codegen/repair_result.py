@@ -30,8 +30,8 @@ class RepairRequest:
     seconds: float = 60.0
     """Budget of the whole request, without loading the model."""
     candidates: int = 4
-    """Fillings asked for a hole."""
-    edits: int = 64
+    """Fillings asked for a hole, after a first turn over all holes with one each."""
+    edits: int = 32
     """Changes of a single token that are judged before any hole is filled."""
     alternatives: int = ALTERNATIVES
     """Tokens that are looked at in every place."""

@@ -40,11 +40,11 @@ Kind = Literal["looked", "ran", "recalled", "chose", "tried", "kept", "remembere
 """What an event tells: see `SolveEvent.message`."""
 Action = Literal["infill", "generate", "repair"]
 
-_SHARES: Mapping[Action, float] = {"infill": 0.25, "generate": 0.5, "repair": 0.4}
+_SHARES: Mapping[Action, float] = {"infill": 0.5, "generate": 0.5, "repair": 0.4}
 """Share of the time that is left which one action may take."""
-_BODY_LINES = 12
-"""Lines of a body that is filled in."""
-_FILLINGS = 8
+_BODY_LINES, _LINE_TOKENS = (4, 8, 12), 24
+"""Lines that a body may have in the first turns and later, and the tokens that a line is given."""
+_FILLINGS = 6
 """Fillings asked for a body in one turn."""
 _LEAST_SECONDS = 5.0
 """An action is not begun with less time."""
@@ -252,9 +252,12 @@ class _Solve:
                 prefix=data[: stub.begin].decode(), suffix=data[stub.end :].decode(), language=self.language.name,
                 note=self._note(),
             )  # fmt: skip
+            lines = _BODY_LINES[min(turn, len(_BODY_LINES) - 1)]
+            longest = min(self.request.decode.max_new_tokens, _LINE_TOKENS * lines)
             found = fill(
-                hole, self.coder, candidates=_FILLINGS, settings=self.request.decode,
-                seed=self.request.decode.seed + 100 * turn + number, longest_lines=_BODY_LINES, stop=budget.exhausted,
+                hole, self.coder, candidates=_FILLINGS,
+                settings=replace(self.request.decode, max_new_tokens=longest),
+                seed=self.request.decode.seed + 100 * turn + number, longest_lines=lines, stop=budget.exhausted,
             )  # fmt: skip
             programs = list(dict.fromkeys(hole.filled(filling.text) for filling in found if filling.parses))
             gained |= self._best_of(programs, f"a body at line {stub.line} filled")
