@@ -8,6 +8,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -29,18 +30,22 @@ class Page:
             "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-extensions", "--mute-audio",
             "--disable-background-networking", "--disable-dev-shm-usage", "--hide-scrollbars", "--disable-sync",
             "--disable-component-update", "--window-size=1280,900", f"--user-data-dir={folder}",
-            "--remote-debugging-pipe", "about:blank",
+            "--remote-debugging-pipe",
         ]  # fmt: skip
-        joined = f'exec "$@" 3<&{theirs} 4>&{answers}'
-        self._process = subprocess.Popen(
-            ["sh", "-c", joined, "sh", program, *flags], pass_fds=(theirs, answers), stderr=subprocess.DEVNULL
+        code = (
+            "import os, sys; ends = [os.dup(int(end)) for end in sys.argv[1:3]];"
+            "os.dup2(ends[0], 3); os.dup2(ends[1], 4); os.execv(sys.argv[3], sys.argv[3:])"
         )
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", code, str(theirs), str(answers), program, *flags],
+            pass_fds=(theirs, answers), stderr=subprocess.DEVNULL,
+        )  # fmt: skip
         os.close(theirs)
         os.close(answers)
         self._buffer, self._number, self._session = b"", 0, None
         self.problems: list[str] = []
-        target = next(t for t in self.send("Target.getTargets")["targetInfos"] if t["type"] == "page")
-        attached = self.send("Target.attachToTarget", targetId=target["targetId"], flatten=True)
+        target = self.send("Target.createTarget", url="about:blank")["targetId"]
+        attached = self.send("Target.attachToTarget", targetId=target, flatten=True)
         self._session = attached["sessionId"]
         for domain in ("Page", "Runtime", "Log"):
             self.send(f"{domain}.enable")

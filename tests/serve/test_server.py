@@ -131,11 +131,9 @@ def test_neither_secrets_nor_programs_get_into_the_log(strict, capsys):
     assert not any(word in lines for word in (TOKEN, "a-wrong-secret", "secret_text"))
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-3, 300) | st.sampled_from([0.5, -1e300, "", "x", "go", "\ud800"]),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["role", "content", "x"]), inner),
-    max_leaves=4,
-)  # fmt: skip
+PLAIN = st.none() | st.booleans() | st.integers(-3, 300) | st.sampled_from([0.5, -1e300, "", "x", "go", "\ud800"])
+ENTRY = st.dictionaries(st.sampled_from(["role", "content", "x", "language", "fence"]), PLAIN, max_size=2)
+JSON = PLAIN | ENTRY | st.lists(PLAIN | ENTRY, max_size=2)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
