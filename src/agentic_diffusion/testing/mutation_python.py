@@ -75,7 +75,7 @@ class ForkJudge:
                 if line is None:
                     return
                 reply = json.loads(line)
-                covered = bool(order["cases"]) or reply["status"] in ("equivalent", "duplicate")
+                covered = bool(order["cases"]) or reply["status"] in ("equivalent", "duplicate", "outside")
                 yield by_id[reply["id"]], reply["status"] if covered else "not covered", reply["by"]
             process.receive(START_SECONDS)
         except SandboxError:

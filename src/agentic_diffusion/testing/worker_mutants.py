@@ -151,8 +151,9 @@ class Server:
             return {"status": "duplicate", "by": "", "seconds": 0.0}
         self.seen.add(key)
         old, new = function_at(original, mutant["line"]), function_at(altered, mutant["line"])
-        if old is None or new is None or essence(old) == essence(new) or not mutant["cases"]:
-            return {"status": "outside" if mutant["cases"] else "survived", "by": "", "seconds": 0.0}
+        inside = old is not None and new is not None and essence(old) != essence(new)
+        if old is None or new is None or not inside or not mutant["cases"]:
+            return {"status": "survived" if inside else "outside", "by": "", "seconds": 0.0}
         living = self._living(old)
         if not living or any(len(function.__code__.co_freevars) != len(new.co_freevars) for function in living):
             return {"status": "outside", "by": "", "seconds": 0.0}
