@@ -195,3 +195,51 @@ def test_a_batch_of_tiny_answers_never_makes_a_loss_that_is_no_number():
 def test_a_text_without_prompt_or_answer_is_refused(texts, begin):
     with pytest.raises(UsageError, match="A training text has no prompt or no answer"):
         block_loss(PARENT, ADAPTER, texts, begin, settings=NoiseSettings(), generator=torch.Generator())
+
+
+@settings(max_examples=40, deadline=None)
+@given(lengths=st.lists(st.integers(6, 24), min_size=1, max_size=3), block=st.integers(2, 6), seed=st.integers(0, 999))
+def test_complementary_copies_make_every_answer_token_a_target_once(lengths, block, seed):
+    texts, ends = _batch(lengths, seed)
+    begin = min(6, min(lengths) - 1)
+    begins = torch.full_like(ends, begin)
+    noise = NoiseSettings(block=block, copies=2, fully_masked=0.0, complementary=True)
+    noised = noise_texts(texts, begins, ends, noise, torch.Generator().manual_seed(seed))
+    for row, end in enumerate(lengths):
+        targets = (noised.positions[row][noised.counts[row]] + 1).tolist()
+        # A block that would begin before the text is left out; from there on every token is met.
+        reached = [place for place in range(begin, end) if place >= block]
+        assert [targets.count(place) for place in reached] == [1] * len(reached)
+
+
+@settings(max_examples=40, deadline=None)
+@given(length=st.integers(8, 24), block=st.integers(2, 6), complementary=st.booleans(), seed=st.integers(0, 999))
+def test_no_block_is_without_a_target_where_one_is_forced(length, block, complementary, seed):
+    texts, ends = _batch([length], seed)
+    noise = NoiseSettings(
+        block=block, copies=2, fully_masked=0.0, lowest_rate=0.0, complementary=complementary, force_one=True
+    )
+    noised = noise_texts(texts, torch.tensor([6]), ends, noise, torch.Generator().manual_seed(seed))
+    used = noised.block[0] >= 0
+    for number in noised.block[0][used].unique().tolist():
+        own = noised.block[0] == number
+        answers = (noised.positions[0][own] + 1 >= 6) & (noised.positions[0][own] + 1 < length)
+        assert noised.counts[0][own].any() == answers.any()
+
+
+def test_the_parent_teaches_nothing_from_the_place_on_that_is_named():
+    texts, begins = [list(range(3, 20)), list(range(5, 16))], [4, 6]
+    noise = NoiseSettings(distillation=1.0)
+
+    def loss(taught):
+        draw = torch.Generator().manual_seed(3)
+        return block_loss(PARENT, ADAPTER, texts, begins, settings=noise, generator=draw, taught=taught)
+
+    value, figures = loss([4, 6])
+    assert value.item() == pytest.approx(figures["cross_entropy"], rel=1e-6)
+    assert figures["divergence"] == 0
+    value, figures = loss([17, 11])
+    assert value.item() == pytest.approx(figures["divergence"], rel=1e-6)
+    assert loss(None)[0].item() == value.item()
+    last, _ = loss([16, 10])
+    assert last.item() not in (value.item(), pytest.approx(figures["cross_entropy"]))

@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from agentic_diffusion.diffusion.backbones.llama import Llama
 from agentic_diffusion.diffusion.batches import ShuffledBatches
 from agentic_diffusion.diffusion.block_training import NoiseSettings, block_loss
 from agentic_diffusion.diffusion.checkpoint import load_checkpoint, require_shapes
+from agentic_diffusion.diffusion.processes import ALONE, Processes
 from agentic_diffusion.diffusion.training import StepReport, TrainingResult, TrainingSettings, train
 from agentic_diffusion.diffusion.training_state import KIND as STATE_KIND
 from agentic_diffusion.foundation.errors import ConfigError, ModelFileError, UsageError
@@ -137,15 +138,20 @@ def group_loss(parent: Llama, noise: NoiseSettings) -> Callable[[nn.Module, Grou
     def loss(module: nn.Module, group: Group, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         if not isinstance(module, TrainableAdapter):
             raise UsageError("Only an adapter can be trained so.", hint="Hand in a TrainableAdapter.")
-        return block_loss(
-            parent,
-            module.adapter(parent.shape),
-            [text.tokens for text in group],
-            [text.begin for text in group],
-            settings=noise,
-            generator=generator,
-            taught=[text.taught for text in group],
-        )
+
+        def compute(weights: TrainableAdapter) -> tuple[Tensor, dict[str, float]]:
+            return block_loss(
+                parent,
+                weights.adapter(parent.shape),
+                [text.tokens for text in group],
+                [text.begin for text in group],
+                settings=noise,
+                generator=generator,
+                taught=[text.taught for text in group],
+            )
+
+        found: tuple[Tensor, dict[str, float]] = module(compute)  # by the call, where sharded weights are gathered
+        return found
 
     return loss
 
@@ -182,33 +188,45 @@ def train_adapter(
     start: Path | None = None,
     max_seconds: float | None = None,
     callbacks: Sequence[Callable[[StepReport], None]] = (),
+    processes: Processes = ALONE,
 ) -> TrainingResult:
     """Train an adapter in `folder`, going on where an earlier call was stopped.
 
-    Raises UsageError where the folder holds a training by another plan, or `texts` are too few; NegativeResultError
-    where the loss is no number: the files then hold the last good weights.
+    Of several `processes` (`joined`) each one calls this; the first one writes and calls back. Raises UsageError where
+    the folder holds a training by another plan, or `texts` are too few; NegativeResultError where the loss is no
+    number: the files then hold the last good weights.
     """
     groups = grouped(texts, plan.tokens)
     settings = plan.settings
     if max_seconds is not None:
-        settings = TrainingSettings(**{**vars(settings), "max_seconds": max_seconds})
+        settings = replace(settings, max_seconds=max_seconds)
     batches: ShuffledBatches[Group] = ShuffledBatches(len(groups), 1, plan.seed, lambda index: groups[int(index[0])])
     folder.mkdir(parents=True, exist_ok=True)
-    _hold_to_plan(folder / PLAN, plan, texts)
+    if processes.first:
+        hold_to_plan(folder / PLAN, plan, texts)
     state = folder / STATE
     module = starting_adapter(parent, plan, None if state.exists() else start).to(parent.device)
+    processes.shard(module)
     header = {"block": plan.noise.block, "rank": plan.rank, "parent_sha256": parent_sha256, "noise": asdict(plan.noise)}
-    saver = _Saver(folder, parent, module, header)
+    saver = _Saver(folder, parent, header)
     with (folder / LOG).open("a") as log:
+        told: list[Callable[[StepReport], None]] = [
+            _Logger(log),
+            *([] if processes.count > 1 else [saver.during(module)]),
+            *callbacks,
+        ]
         result = train(
             module,
             batches,
             group_loss(parent, plan.noise),
             settings,
             checkpoint=state,
-            callbacks=[_Logger(log), saver, *callbacks],
+            callbacks=told if processes.first else [],
+            processes=processes,
         )
-    saver.finish(result)
+    if processes.first and state.exists():
+        saver.finish(state, rank=plan.rank)
+    processes.wait()
     return result
 
 
@@ -235,31 +253,38 @@ class _Saver:
 
     EVERY = 25
 
-    def __init__(self, folder: Path, parent: Llama, module: TrainableAdapter, header: Mapping[str, object]) -> None:
-        self._path, self._parent, self._module, self._header = folder / ADAPTER, parent, module, dict(header)
+    def __init__(self, folder: Path, parent: Llama, header: Mapping[str, object]) -> None:
+        self._path, self._parent, self._header = folder / ADAPTER, parent, dict(header)
 
-    def __call__(self, report: StepReport) -> None:
-        if report.step % self.EVERY == 0:
-            self._write(report.step)
+    def during(self, module: TrainableAdapter) -> Callable[[StepReport], None]:
+        """A callback that writes the weights of `module` every so many steps."""
 
-    def finish(self, result: TrainingResult) -> None:
-        """Write the last weights, or their average where there is one."""
-        if result.ema is None:
-            self._write(result.step)
-            return
-        with result.ema.applied(self._module):
-            self._write(result.step)
+        def write(report: StepReport) -> None:
+            if report.step % self.EVERY == 0:
+                self._write(module, report.step)
 
-    def _write(self, step: int) -> None:
-        save_adapter(self._path, self._module.adapter(self._parent.shape), config={**self._header, "step": step})
-        if not step:
-            return
+        return write
+
+    def finish(self, state: Path, *, rank: int) -> None:
+        """Write the weights of the last checkpoint, or their average where there is one."""
+        saved = load_checkpoint(state, kind=STATE_KIND)
+        averaged = any(name.startswith("ema/") for name in saved.tensors)
+        start = Adapter.start(self._parent, rank=rank, generator=torch.Generator())
+        module = TrainableAdapter(start)
+        prefix = "ema/" if averaged else "model/"
+        module.load_state_dict(
+            {name.removeprefix(prefix): value for name, value in saved.tensors.items() if name.startswith(prefix)}
+        )
+        self._write(module, int(str(saved.config["step"])))
+
+    def _write(self, module: TrainableAdapter, step: int) -> None:
+        save_adapter(self._path, module.adapter(self._parent.shape), config={**self._header, "step": step})
         reports = read_log(self._path.with_name(LOG))
         atomic_write(self._path.with_name(CURVE), loss_svg(reports, title=f"Training loss, {step} steps"))
 
 
-def _hold_to_plan(path: Path, plan: AdapterPlan, texts: Sequence[TrainingText]) -> None:
-    """Write the plan, or refuse to go on by another one."""
+def hold_to_plan(path: Path, plan: AdapterPlan, texts: Sequence[TrainingText]) -> None:
+    """Write the plan into its file, or refuse to go on by another one (UsageError)."""
     wanted = {"plan": plan.as_json(), "texts": len(texts), "answer_tokens": sum(text.answer for text in texts)}
     if path.exists():
         try:

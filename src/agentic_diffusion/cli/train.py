@@ -6,6 +6,7 @@ The folder of the training goes to stdout (or one JSON object); what was read, p
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
     from agentic_diffusion.adaptation.adapter_training import AdapterPlan
     from agentic_diffusion.adaptation.code_texts import TrainingText
     from agentic_diffusion.diffusion.backbones.llama import Llama
+    from agentic_diffusion.diffusion.processes import Processes
     from agentic_diffusion.diffusion.training import StepReport, TrainingResult
+    from agentic_diffusion.domains.code.corpus import CorpusReport, CorpusSettings
+    from agentic_diffusion.domains.code.corpus_rows import Example
 
 app = App(name="train", help="Train the block denoiser on your own data.")
 
@@ -99,8 +103,7 @@ def train(
         One JSON object on stdout: the report of the data, the plan, the result.
 
     """
-    from agentic_diffusion.domains.code.contamination import Benchmarks
-    from agentic_diffusion.domains.code.corpus import CorpusSettings, build_corpus, data_files
+    from agentic_diffusion.domains.code.corpus import CorpusSettings
 
     seconds = parse_duration(budget)
     policy = {name: "skip" if word in (skip or []) else "refuse" for name, word in _POLICIES.items()}
@@ -111,25 +114,23 @@ def train(
         allowed_licences=tuple(allow_licence or ()),
         **policy,  # type: ignore[arg-type]
     )
-    benchmarks = Benchmarks()
-    for path in benchmark or ():
-        benchmarks.add_file(path)
-    for path in hashed or ():
-        benchmarks.add_hashed(path)
-    files = [found for path in data for found in data_files(path)]
-    examples, report = build_corpus(files, settings, benchmarks=benchmarks)
-    sys.stderr.write(report.table())
-    if not examples:
-        raise UsageError("Nothing of the data is left to learn.", hint="see the table above for the reasons.")
+    examples, report = _read(data, settings, benchmark or [], hashed or [])
     if check_data:
         print_json(report.as_json()) if as_json else sys.stdout.write(f"{len(examples)}\n")
         return int(ExitCode.DONE)
     require_disk(out, _DISK, "train an adapter")
-    work = _Work(out=out, seconds=seconds, device=device, seed=seed)
-    parent, texts = work.prepare(examples, answers or [], share or [])
-    out.mkdir(parents=True, exist_ok=True)
-    atomic_write(out / "data.json", json.dumps(report.as_json(), indent=1) + "\n")
-    plan, result = work.run(parent, texts, start=start, fresh=fresh)
+    from agentic_diffusion.adaptation.training_budget import device_of  # not before the data are known to be good
+    from agentic_diffusion.diffusion.processes import joined
+
+    with joined(device_of(device)) as processes:
+        work = _Work(out=out, seconds=seconds, device=device, seed=seed, processes=processes)
+        parent, texts = work.prepare(examples, answers or [], share or [])
+        out.mkdir(parents=True, exist_ok=True)
+        if processes.first:
+            atomic_write(out / "data.json", json.dumps(report.as_json(), indent=1) + "\n")
+        plan, result = work.run(parent, texts, start=start, fresh=fresh)
+    if not processes.first:
+        return int(ExitCode.DONE)
     if as_json:
         told = {"step": result.step, "ended_by": result.ended_by, "loss": result.last and result.last.loss}
         print_json({"out": str(out), "data": report.as_json(), "plan": plan.as_json(), "result": told})
@@ -138,16 +139,42 @@ def train(
     return int(ExitCode.DONE)
 
 
+def _read(
+    data: list[Path], settings: CorpusSettings, benchmark: list[Path], hashed: list[Path]
+) -> tuple[list[Example], CorpusReport]:
+    """The examples that may be learned; their report goes to stderr. UsageError where none is left."""
+    from agentic_diffusion.domains.code.contamination import Benchmarks
+    from agentic_diffusion.domains.code.corpus import build_corpus, data_files
+
+    benchmarks = Benchmarks()
+    for path in benchmark:
+        benchmarks.add_file(path)
+    for path in hashed:
+        benchmarks.add_hashed(path)
+    files = [found for path in data for found in data_files(path)]
+    examples, report = build_corpus(files, settings, benchmarks=benchmarks)
+    if os.environ.get("RANK", "0") == "0":  # of several processes the first one talks
+        sys.stderr.write(report.table())
+    if not examples:
+        raise UsageError("Nothing of the data is left to learn.", hint="see the table above for the reasons.")
+    return examples, report
+
+
 _POLICIES = {"broken_lines": "broken-lines", "unknown_licences": "licences", "benchmark_rows": "benchmark-rows"}
 
 
 class _Work:
     """The part that needs the model."""
 
-    def __init__(self, *, out: Path, seconds: float, device: Literal["cpu", "cuda"], seed: int) -> None:
+    def __init__(
+        self, *, out: Path, seconds: float, device: Literal["cpu", "cuda"], seed: int, processes: Processes
+    ) -> None:
         self._out, self._seconds, self._device, self._seed = out, seconds, device, seed
+        self._processes = processes
 
-    def prepare(self, examples: list[Any], answers: list[Path], shares: list[str]) -> tuple[Llama, list[TrainingText]]:
+    def prepare(
+        self, examples: list[Example], answers: list[Path], shares: list[str]
+    ) -> tuple[Llama, list[TrainingText]]:
         """The parent on its device, and the texts."""
         import torch
 
@@ -172,7 +199,7 @@ class _Work:
         texts = code_texts.mix(texts, wanted, seed=self._seed) if wanted else texts
         if not texts:
             raise UsageError("The data give no text to learn from.", hint="give solutions of two lines or more.")
-        events.say(code_texts.summary(texts))
+        self._say(code_texts.summary(texts))
         self._folder = folder
         return Llama.load(folder, dtype=dtype, device=str(device)), texts
 
@@ -180,17 +207,19 @@ class _Work:
         self, parent: Llama, texts: list[TrainingText], *, start: Path | None, fresh: bool
     ) -> tuple[AdapterPlan, TrainingResult]:
         """Plan, or take up the plan that is there, and train."""
-        from agentic_diffusion.adaptation.adapter_training import PLAN, AdapterPlan, train_adapter
+        from agentic_diffusion.adaptation.adapter_training import PLAN, AdapterPlan, hold_to_plan, train_adapter
         from agentic_diffusion.adaptation.training_budget import plan_for
         from agentic_diffusion.codegen.coder import ADAPTER
         from agentic_diffusion.diffusion.checkpoint import checksum
 
-        if (self._out / PLAN).exists():
-            plan = AdapterPlan.read(self._out / PLAN)
-            events.say(f"going on with the training in {self._out}: {plan.steps} steps in all")
-        else:
-            plan, told = plan_for(self._seconds, texts, parent, device=self._device, seed=self._seed)
-            events.say(told)
+        if self._processes.first and not (self._out / PLAN).exists():
+            made, told = plan_for(self._seconds, texts, parent, device=self._device, seed=self._seed)
+            hold_to_plan(self._out / PLAN, made, texts)
+            self._say(told)
+        elif self._processes.first:
+            self._say(f"going on with the training in {self._out}")
+        self._processes.wait()
+        plan = AdapterPlan.read(self._out / PLAN)
         result = train_adapter(
             parent,
             texts,
@@ -200,10 +229,16 @@ class _Work:
             start=None if fresh else start or ADAPTER,
             max_seconds=self._seconds,
             callbacks=[_Progress(plan.steps)],
+            processes=self._processes,
         )
         ending = {"steps": "all steps done", "seconds": "the budget is spent", "data": "the data ended"}
-        events.say(f"{ending[result.ended_by]}: step {result.step} of {plan.steps}")
+        self._say(f"{ending[result.ended_by]}: step {result.step} of {plan.steps}")
         return plan, result
+
+    def _say(self, text: str) -> None:
+        """Tell it once, not from every process."""
+        if self._processes.first:
+            events.say(text)
 
 
 class _Progress:

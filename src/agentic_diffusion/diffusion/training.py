@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from agentic_diffusion.diffusion.batches import Batch, BatchSource, take
+from agentic_diffusion.diffusion.processes import ALONE, Processes, whole
 from agentic_diffusion.diffusion.training_state import (
     ExponentialMovingAverage,
     Place,
@@ -35,6 +36,7 @@ from agentic_diffusion.diffusion.training_state import (
     trained_parameters,
 )
 from agentic_diffusion.foundation.errors import ConfigError, NegativeResultError
+from agentic_diffusion.foundation.randomness import derive
 from agentic_diffusion.foundation.resources import Budget
 
 LossFunction = Callable[[nn.Module, Batch, torch.Generator], "Tensor | tuple[Tensor, Mapping[str, float]]"]
@@ -130,7 +132,7 @@ class TrainingResult:
     """The average of the weights, if asked for."""
 
 
-def start_state(model: nn.Module, settings: TrainingSettings) -> TrainingState:
+def start_state(model: nn.Module, settings: TrainingSettings, processes: Processes = ALONE) -> TrainingState:
     """The state before the first step; raises ConfigError for a model without weights to train or with dropout."""
     weights = trained_parameters(model)
     if not weights:
@@ -145,9 +147,9 @@ def start_state(model: nn.Module, settings: TrainingSettings) -> TrainingState:
     groups = [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas)
     ema = None if settings.ema_decay is None else ExponentialMovingAverage(model, settings.ema_decay)
-    return TrainingState(
-        model=model, optimizer=optimizer, ema=ema, generator=torch.Generator().manual_seed(settings.seed)
-    )
+    seed = settings.seed if processes.count == 1 else derive(settings.seed, "process", processes.rank)
+    generator = torch.Generator().manual_seed(seed)
+    return TrainingState(model=model, optimizer=optimizer, ema=ema, generator=generator, processes=processes)
 
 
 def learning_rate(settings: TrainingSettings, step: int) -> float:
@@ -174,7 +176,7 @@ def train_step(
     for index, batch in enumerate(batches):
         result = loss_fn(state.model, batch, state.generator)
         loss, metrics = result if isinstance(result, tuple) else (result, {})
-        value = loss.item()
+        value = state.processes.mean(loss.item())
         if not math.isfinite(value):
             raise _diverged(number, f"the loss of micro-batch {index + 1} is {value}")
         (loss / len(batches)).backward()  # type: ignore[no-untyped-call]
@@ -182,10 +184,10 @@ def train_step(
         for name, metric in metrics.items():
             sums[name] = sums.get(name, 0.0) + metric / len(batches)
     weights = trained_parameters(state.model)
-    total_norm = nn.utils.get_total_norm([weight.grad for weight in weights.values() if weight.grad is not None])
+    total_norm = whole(nn.utils.get_total_norm([weight.grad for weight in weights.values() if weight.grad is not None]))
     norm = total_norm.item()
     if not math.isfinite(norm):
-        wrong = [n for n, w in weights.items() if w.grad is not None and not bool(torch.isfinite(w.grad).all())]
+        wrong = [n for n, w in weights.items() if w.grad is not None and not bool(torch.isfinite(whole(w.grad)).all())]
         raise _diverged(number, f"the gradient of {wrong[0] if wrong else 'the whole model'} is not finite")
     if settings.gradient_clip is not None:
         nn.utils.clip_grads_with_norm_(weights.values(), settings.gradient_clip, total_norm)
@@ -195,7 +197,8 @@ def train_step(
     if state.ema is not None:
         state.ema.update(state.model)
     state.step = number
-    return StepReport(step=number, loss=total, learning_rate=rate, gradient_norm=norm, metrics=sums)
+    means = {name: state.processes.mean(value) for name, value in sums.items()}
+    return StepReport(step=number, loss=total, learning_rate=rate, gradient_norm=norm, metrics=means)
 
 
 def train(
@@ -206,8 +209,12 @@ def train(
     *,
     checkpoint: Path | None = None,
     callbacks: Sequence[Callable[[StepReport], None]] = (),
+    processes: Processes = ALONE,
 ) -> TrainingResult:
     """Train in place, going on from `checkpoint` where that file exists; it is written as set, and at the end.
+
+    Of several `processes` each one calls this with the same arguments and a model sharded by `Processes.shard`; each
+    takes every `count`-th micro-batch of a step, so a step is `count` times larger.
 
     `callbacks` see each step's report before the checkpoint of that step is written. Data that end inside a step end
     the training before it. Raises UsageError for a checkpoint made with other settings, ModelFileError for one of
@@ -215,30 +222,30 @@ def train(
     step, and so has the checkpoint.
     """
     model.train()
-    state = start_state(model, settings)
+    state = start_state(model, settings, processes)
     if checkpoint is not None and checkpoint.exists():
         load_state(checkpoint, state, batches, _as_json(settings, without=_FREE))
     writer, budget = _Writer(checkpoint, settings), Budget(settings.max_seconds)
     ended_by: Ending = "steps"
     last: StepReport | None = None
     while state.step < settings.steps:
-        if budget.exhausted():
+        if processes.mean(float(budget.exhausted())) > 0:
             ended_by = "seconds"
             break
         before = Place.of(state, batches)
-        micro = take(batches, settings.accumulation)
+        micro = take(batches, settings.accumulation * processes.count)
         if micro is None:
             batches.load_state_dict(before.batches)
             ended_by = "data"
             break
         try:
-            last = train_step(state, micro, loss_fn, settings)
+            last = train_step(state, micro[processes.rank :: processes.count], loss_fn, settings)
         except NegativeResultError:
             writer.write(state, before)
             raise
         for callback in callbacks:
             callback(last)
-        if writer.due(state.step):
+        if processes.mean(float(writer.due(state.step))) > 0:
             writer.write(state, Place.of(state, batches))
     if last is not None:
         writer.write(state, Place.of(state, batches))

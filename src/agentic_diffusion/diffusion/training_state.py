@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from agentic_diffusion.diffusion.batches import BatchSource
 from agentic_diffusion.diffusion.checkpoint import load_checkpoint, require_shapes, save_checkpoint
+from agentic_diffusion.diffusion.processes import ALONE, Processes, put, shard_of, whole
 from agentic_diffusion.foundation.errors import UsageError
 
 KIND = "training state"
@@ -46,7 +47,7 @@ class ExponentialMovingAverage:
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         self.updates += 1
         for name, weight in trained_parameters(model).items():
-            self.shadow[name].lerp_(weight.detach(), 1 - decay)
+            shard_of(self.shadow[name]).lerp_(shard_of(weight.detach()), 1 - decay)
 
     @torch.no_grad()
     def copy_to(self, model: nn.Module) -> None:
@@ -77,6 +78,8 @@ class TrainingState:
     """The average of its weights."""
     generator: torch.Generator
     """What the loss draws from."""
+    processes: Processes = ALONE
+    """Who trains it."""
     step: int = 0
     """Steps done."""
 
@@ -93,18 +96,25 @@ class Place:
     @classmethod
     def of(cls, state: TrainingState, batches: BatchSource[Any]) -> Place:
         """The present place."""
-        return cls(generator=state.generator.get_state(), batches=batches.state_dict())
+        generator = state.processes.together(state.generator.get_state())
+        return cls(generator=generator, batches=batches.state_dict())
 
 
 def save_state(path: Path, state: TrainingState, place: Place, settings: Mapping[str, Any]) -> None:
-    """Write all that a resume needs, atomically; `settings` must be as JSON gives them back."""
+    """Write all that a resume needs, atomically; `settings` must be as JSON gives them back.
+
+    Every process has to call it; the first one writes.
+    """
     config = {
         "step": state.step,
         "batches": place.batches,
         "ema_updates": None if state.ema is None else state.ema.updates,
         "settings": dict(settings),
     }
-    save_checkpoint(path, {**_state_tensors(state), "generator": place.generator}, kind=KIND, config=config)
+    tensors = {name: whole(value) for name, value in _state_tensors(state).items()}
+    if state.processes.first:
+        save_checkpoint(path, {**tensors, "generator": place.generator}, kind=KIND, config=config)
+    state.processes.wait()
 
 
 def load_state(path: Path, state: TrainingState, batches: BatchSource[Any], settings: Mapping[str, Any]) -> None:
@@ -129,9 +139,11 @@ def load_state(path: Path, state: TrainingState, batches: BatchSource[Any], sett
             state.optimizer.state[weight] = {"step": torch.tensor(0.0), **averages}
     targets = _state_tensors(state)
     shapes = {name: tuple(value.shape) for name, value in targets.items()}
-    require_shapes(saved.tensors, {**shapes, "generator": tuple(state.generator.get_state().shape)}, path)
+    count = state.processes.count
+    own = tuple(state.generator.get_state().shape)
+    require_shapes(saved.tensors, {**shapes, "generator": own if count == 1 else (count, *own)}, path)
     _copy(saved.tensors, targets)
-    state.generator.set_state(saved.tensors["generator"])
+    state.generator.set_state(state.processes.own(saved.tensors["generator"]))
     state.step = config["step"]
     if state.ema is not None:
         state.ema.updates = config["ema_updates"]
@@ -156,4 +168,4 @@ def _state_tensors(state: TrainingState) -> dict[str, Tensor]:
 def _copy(source: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> None:
     """Copy the values of `source` into the live tensors of `target`."""
     for name, value in target.items():
-        value.copy_(source[name])
+        put(source[name], value)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import nn
@@ -18,13 +18,15 @@ from agentic_diffusion.diffusion.checkpoint import load_checkpoint, pack_int8, s
 from agentic_diffusion.foundation.errors import ModelFileError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from jaxtyping import Float
     from torch import Tensor
 
     from agentic_diffusion.diffusion.backbones.llama import Llama, LlamaShape
+
+T = TypeVar("T")
 
 KIND = "block-adapter"
 """Kind of the adapter's file."""
@@ -141,6 +143,10 @@ class TrainableAdapter(nn.Module):
         for name, tensor in start.named_tensors():
             value = tensor / self.MASK_RATE if name == "mask_embedding" else tensor
             self.register_parameter(name.replace(".", "_"), nn.Parameter(value.detach().clone()))
+
+    def forward(self, compute: Callable[[TrainableAdapter], T]) -> T:
+        """What `compute` makes of this module; where the weights are sharded, they are whole meanwhile."""
+        return compute(self)
 
     def adapter(self, shape: LlamaShape) -> Adapter:
         """The adapter whose tensors are these parameters, gradients included."""
