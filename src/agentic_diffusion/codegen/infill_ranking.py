@@ -44,7 +44,7 @@ class Ranking:
 
     filling: float = 1.0
     """Of the filling's mean log-probability under the parent."""
-    suffix: float = 2.0
+    suffix: float = 3.0
     """Of the suffix's mean log-probability under the parent."""
     own: float = 0.0
     """Of the filling's mean log-probability under the denoiser."""
