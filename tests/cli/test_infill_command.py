@@ -11,14 +11,14 @@ import pytest
 
 from agentic_diffusion.cli.app import main
 from agentic_diffusion.domains.code import languages
-from agentic_diffusion.foundation import events
+from agentic_diffusion.foundation import events, resources
 from agentic_diffusion.installer import manifest, toolchains
 from tiny_coder import HOLES, save_model, stock_weights
 
 TEXT, FILLING, TEST = HOLES["python"]
 FILLED = TEXT.replace("<FILL>", FILLING)
-TOOLS = {name: [toolchains.find(tool) for tool in languages.get(name).tools] for name in HOLES}
-"""Looked for before the tests have a home of their own."""
+HOME = resources.home()
+"""Of this machine, looked for before the tests have a home of their own."""
 
 
 @pytest.fixture(autouse=True)
@@ -134,12 +134,12 @@ def test_a_hole_is_filled_and_verified_in_every_language(capsys, model, monkeypa
     captured = capsys.readouterr()
     assert captured.out == text.replace("<FILL>", filling)
     assert captured.err.startswith("unverified (no tests were given), confidence ")
-    if any(tool is None for tool in TOOLS[name]):
+    monkeypatch.setenv("AGD_HOME", str(HOME))  # where toolchains are
+    monkeypatch.setenv("AGD_MODEL_NAME", str(model))
+    if any(toolchains.find(tool) is None for tool in languages.get(name).tools):
         if os.environ.get("CI") == "true":
             pytest.fail(f"a toolchain of {name} is not here")
         pytest.skip(f"a toolchain of {name} is not here")
-    places = [str(tool.program.parent) for tool in TOOLS[name]]
-    monkeypatch.setenv("PATH", os.pathsep.join([*places, os.environ["PATH"]]))
     assert main(_ar(path, "--test", test)) == 0
     captured = capsys.readouterr()
     assert captured.out == text.replace("<FILL>", filling)
