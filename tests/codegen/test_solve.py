@@ -69,7 +69,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def request(program: str = FAULTY, **changes) -> SolveRequest:
-    fields = {"bundle": bundle({"one.py": program}, "python"), "suite": SUITE, "seconds": 12.0, "decode": DECODE}
+    fields = {"bundle": bundle({"one.py": program}, "python"), "suite": SUITE, "seconds": 900.0, "decode": DECODE}
     return SolveRequest(**(fields | changes))
 
 
@@ -98,10 +98,11 @@ def test_what_passes_already_is_left_alone(sandbox: Sandbox) -> None:
 
 def test_a_faulty_file_is_repaired_and_a_stub_is_filled_and_nothing_worse_is_kept(sandbox: Sandbox) -> None:
     for program, action in ((FAULTY, "repair"), ("def f(x):\n    pass\n", "infill")):
-        result = solve(request(program, seconds=6.0), coder(), sandbox)
+        result = solve(request(program, seconds=900.0, actions=1, judged=12), coder(), sandbox)
         chosen = next(event for event in result.events if event.kind == "chose")
         assert chosen.data["action"] == action
         assert result.verdict.passed >= result.first.passed
+        assert [event.kind for event in result.events].count("chose") == 1
         assert result.events[-1].kind == "stopped"
 
 
@@ -165,3 +166,5 @@ def test_what_cannot_be_worked_on_is_told(project: Path, tmp_path: Path) -> None
         prepare(ProjectRequest(repository=tmp_path / "none", tests=("a.py",)))
     with pytest.raises(UsageError, match="leaves no time"):
         request(seconds=0.0)
+    with pytest.raises(UsageError, match="At least one action"):
+        request(actions=0)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -94,13 +95,19 @@ class SolveRequest:
     """Budget of the whole."""
     decode: DecodeSettings = field(default_factory=lambda: DecodeSettings(temperature=0.8))
     """How the model writes."""
+    actions: int | None = None
+    """Actions at most; None is as many as the budget allows."""
+    judged: int | None = None
+    """Programs that one repair judges at most; None is as many as the budget allows."""
     case_seconds: float = 10.0
     """Limit of one program's run on the suite."""
     memory_bytes: int = 512 << 20
     """Memory limit of one program."""
 
     def __post_init__(self) -> None:
-        """Check the budget."""
+        """Check the budget and the counts."""
+        if min(1 if self.actions is None else self.actions, 1 if self.judged is None else self.judged) < 1:
+            raise UsageError("At least one action and one program are needed.", hint="leave the counts out.")
         if not self.seconds > 0:
             raise UsageError(f"A budget of {self.seconds} seconds leaves no time.", hint="use --budget 5m.")
 
@@ -180,7 +187,8 @@ class _Solve:
                 self._tell("recalled", "a program that passed these tests before is tried first")
                 self._keep(program, "memory")
         idle = 0
-        while not self._finished() and self.budget.remaining() > _LEAST_SECONDS and idle < _IDLE:
+        last = done + self.request.actions if self.request.actions is not None else math.inf
+        while not self._finished() and self.budget.remaining() > _LEAST_SECONDS and idle < _IDLE and done < last:
             idle = 0 if self._act(done) else idle + 1
             done += 1
         solved = self._finished() and (self.first.ok or self._confirmed())
@@ -280,7 +288,7 @@ class _Solve:
         """Localise and repair the best program."""
         decode = replace(self.request.decode, seed=self.request.decode.seed + turn)
         request = RepairRequest(
-            program=self.program, suite=self.request.suite, seconds=seconds, decode=decode,
+            program=self.program, suite=self.request.suite, seconds=seconds, decode=decode, most=self.request.judged,
             case_seconds=self.request.case_seconds, memory_bytes=self.request.memory_bytes,
         )  # fmt: skip
         found = repair(request, self.coder, self.sandbox, first=self.verdict)

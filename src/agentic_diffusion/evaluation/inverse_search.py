@@ -37,8 +37,6 @@ def search(fault: Fault, sandbox: Sandbox, limits: Limits, *, seconds: float) ->
             judged += 1
             if verdict.ok and confirm(fault.suite, program, sandbox, limits).ok:
                 return program, judged
-            if budget.exhausted():
-                break
     return None, judged
 
 
