@@ -32,8 +32,8 @@ class Page:
             "--disable-component-update", "--window-size=1280,900", f"--user-data-dir={folder}",
             "--remote-debugging-pipe",
         ]  # fmt: skip
-        code = (
-            "import os, sys; ends = [os.dup(int(end)) for end in sys.argv[1:3]];"
+        code = (  # the browser wants the numbers 3 and 4; copies above them are in nobody's way
+            "import fcntl, os, sys; ends = [fcntl.fcntl(int(end), fcntl.F_DUPFD, 10) for end in sys.argv[1:3]];"
             "os.dup2(ends[0], 3); os.dup2(ends[1], 4); os.execv(sys.argv[3], sys.argv[3:])"
         )
         self._process = subprocess.Popen(

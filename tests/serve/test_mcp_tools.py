@@ -25,7 +25,7 @@ async def _use(server) -> None:
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}
         assert set(tools) == set(TOOLS)
         assert tools["generate"].input_schema["required"] == ["prompt"]
-        asked = {"prompt": ADD_ONE, "test": [ADD_ONE_TEST], "mode": "ar", "seconds": 60, "seed": 0}
+        asked = {"prompt": ADD_ONE, "test": [ADD_ONE_TEST], "mode": "ar", "seconds": 60, "max_tokens": 60}
         made = _told(await client.call_tool("generate", asked))
         assert (made["verified"], made["program"]) == (True, PROGRAM)
         judged = _told(await client.call_tool("run_tests", {"program": PROGRAM, "tests": ADD_ONE_TEST}))

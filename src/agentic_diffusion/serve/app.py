@@ -25,6 +25,7 @@ import agentic_diffusion
 from agentic_diffusion.foundation.errors import AgdError
 from agentic_diffusion.foundation.events import get_logger
 from agentic_diffusion.serve import completions, mazes, searches, suffixes
+from agentic_diffusion.serve.completions import Plan
 from agentic_diffusion.serve.errors import ApiError, api_error
 from agentic_diffusion.serve.fields import Fields, parse, read, schema
 from agentic_diffusion.serve.guard import Guard, GuardSettings, client_of
@@ -160,7 +161,7 @@ class Application:
         values = await self._values(request, completions.CHAT)
         return await self._answer(request, completions.chat_plan(values, self.house))
 
-    async def _answer(self, request: Request, plan: completions.Plan) -> Response:
+    async def _answer(self, request: Request, plan: Plan) -> Response:
         answer = completions.Answer(plan, self.house, client_of(request.scope))
         if plan.stream:
             return _stream(completions.streamed(answer))

@@ -222,8 +222,8 @@ class Answer:
         if self.job.first_step is not None:
             self.house.metrics.observe("agd_first_block_seconds", self.job.first_step)
         for place, one in enumerate(ended):
-            if piece := self.texts[place].finish(one.sample.tokens):
-                yield place, piece, None
+            if rest := self.texts[place].finish(one.sample.tokens):
+                yield place, rest, None
 
     def _of(self, view: StepView) -> list[tuple[int, str, dict[str, Any] | None]]:
         """What one step brought."""

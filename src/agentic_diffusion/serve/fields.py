@@ -91,7 +91,7 @@ class Field:
         return shapes[self.kind] | {"description": self.text}
 
 
-Fields = Mapping[str, Field]
+Fields = dict[str, Field]
 
 
 def schema(fields: Fields) -> dict[str, Any]:

@@ -26,7 +26,7 @@ import agentic_diffusion
 from agentic_diffusion.foundation.errors import AgdError
 from agentic_diffusion.serve.app import SEARCHES
 from agentic_diffusion.serve.errors import ApiError, api_error
-from agentic_diffusion.serve.fields import read, schema
+from agentic_diffusion.serve.fields import Fields, read, schema
 from agentic_diffusion.serve.house import House
 from agentic_diffusion.serve.searches import Call
 
@@ -98,7 +98,7 @@ def _tool(name: str) -> Tool:
     )
 
 
-def _without_stream(fields: Any) -> dict[str, Any]:
+def _without_stream(fields: Fields) -> Fields:
     return {name: one for name, one in fields.items() if name != "stream"}
 
 
