@@ -269,3 +269,21 @@ def test_a_manifest_of_the_checkout_is_the_one_that_counts(machine: Machine) -> 
 
     with pytest.raises(SetupError, match="cannot be read"):
         setup.plan_for(place, setup.Request(wanted=frozenset({"core"})))
+
+
+def test_a_model_is_pulled_alone_and_another_place_may_be_named(
+    machine: Machine, tiny: TinyModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGD_MODEL_SOURCE", "/nowhere")
+    place = layout.checkout(machine.root)
+    wanted = frozenset({"core", "model"})
+
+    with pytest.raises(SetupError, match="no model 'ghost' in the manifest"):
+        setup.set_up(place, setup.Request(wanted=wanted, offline=True, model="ghost"))
+    stamp = setup.set_up(
+        place, setup.Request(wanted=wanted, offline=True, model="tiny", source=str(tiny.folder / "hub"))
+    )
+
+    assert stamp.parts == wanted
+    assert Path(stamp.model, "checksums.json").is_file()
+    assert not list(machine.root.glob(".agd/venv/lib/python3*/site-packages/torch"))
