@@ -40,7 +40,7 @@ def sandbox() -> Sandbox:
 
 def request(program: str, tests: list[str], **changes) -> RepairRequest:
     settings = {
-        "seconds": 120.0, "edits": 4000, "alternatives": EVERY_TOKEN, "candidates": 2, "most": 3000,
+        "seconds": 900.0, "edits": 4000, "alternatives": EVERY_TOKEN, "candidates": 2, "most": 3000,
         "decode": DecodeSettings(max_new_tokens=12, temperature=0.8),
     } | changes  # fmt: skip
     return RepairRequest(program=program, suite=inline_suite(tests), **settings)
@@ -70,7 +70,7 @@ def test_what_passes_already_is_left_alone(sandbox: Sandbox) -> None:
 
 def test_a_partial_improvement_fails_nothing_that_passed(sandbox: Sandbox) -> None:
     tests = ["assert f(0) == 0", "assert f(1) == 2", "assert f(2) == 'never' + str(hash(f))"]
-    result = repair(request("def f(x):\n    return x - x\n", tests, most=1200), coder(), sandbox)
+    result = repair(request("def f(x):\n    return x - x\n", tests, most=600), coder(), sandbox)
     assert result.state == "improved"
     statuses = [outcome.status for outcome in result.verdict.outcomes]
     assert statuses[:2] == ["passed", "passed"]
