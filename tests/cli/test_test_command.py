@@ -55,7 +55,6 @@ def test_exit_codes_are_those_of_pytest(capsys):
     assert main(["test", "run"]) == 5
     assert main(["test", "run", "none.py"]) == 4
     assert main(["test", "run", "--no-such-flag"]) == 4
-    assert main(["test", "run", "--failed"]) == 4
     assert main(["test", "mutate"]) == 2
     capsys.readouterr()
 
