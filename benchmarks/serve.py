@@ -165,7 +165,7 @@ def own_server(rows: int, queue: int) -> Iterator[tuple[int, int]]:
     assert process.stderr is not None
     try:
         for line in process.stderr:
-            if found := re.search(r"http://127\.0\.0\.1:(\d+)", line):
+            if found := re.search(r" on http\S+:(\d+) ", line):
                 threading.Thread(target=process.stderr.read, daemon=True).start()
                 yield int(found[1]), process.pid
                 return

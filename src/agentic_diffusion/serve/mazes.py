@@ -65,7 +65,7 @@ def run_plan(values: Mapping[str, Any], house: House) -> dict[str, Any]:
         "arrival": int(driven.arrival[0]) if reached else None,
         "env_steps": maze.env_steps,
     }
-    asked = {"prompt": f"{maze.name}: {values['start']} to {goal[0]},{goal[1]}"}
+    asked = {"prompt": f"{maze.name}: {values['start']} to {goal[0]:g},{goal[1]:g}"}
     house.history.keep("serve plan", asked, {key: told[key] for key in ("maze", "reached", "arrival", "env_steps")})
     return told
 

@@ -20,10 +20,11 @@ export function showMaze(at, make, ask, say) {
     const text = done ? "driven" : `step ${step} of ${last}`;
     const outcome = told.reached ? `the goal is reached at environment step ${told.arrival} of ${told.env_steps}` : "the goal is not reached";
     const svg = part("svg", { viewBox: `0 0 ${wide} ${high}`, role: "img", "aria-label": `Maze ${told.maze}, ${text}; ${outcome}.` });
+    svg.append(part("rect", { class: "floor", width: wide, height: high }));
+    svg.append(part("circle", { class: "goal", cx: told.goal[1] + 0.5, cy: told.goal[0] + 0.5, r: 0.4 }));
     told.walls.forEach((row, i) => row.forEach((wall, j) => {
       if (wall) svg.append(part("rect", { class: "wall", x: j, y: i, width: 1.01, height: 1.01 }));
     }));
-    svg.append(part("circle", { class: "goal", cx: told.goal[1] + 0.5, cy: told.goal[0] + 0.5, r: 0.4 }));
     told.frames[Math.min(step, last) - 1].forEach((way, index) => {
       svg.append(part("polyline", { class: index === told.candidate ? "way chosen" : "way", points: line(way) }));
     });

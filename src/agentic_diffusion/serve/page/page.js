@@ -244,7 +244,7 @@ async function history() {
     const button = make("button", "", "Show");
     button.type = "button";
     button.setAttribute("aria-label", `Show ${run.kind}: ${run.asked.prompt}`);
-    button.disabled = !told.program && !told.diff;
+    button.disabled = button.hidden = !told.program && !told.diff;
     button.addEventListener("click", () => { clear(); at("tokens").replaceChildren(make("span", "quiet", "Steps are kept only while the page is open.")); result(told); (told.candidates ?? []).filter((one) => one.program).forEach(tried); location.hash = "#code"; });
     const cells = [make("td", "", new Date(run.started * 1000).toLocaleString()), make("td", "", run.kind), make("td", "text", run.asked.prompt), make("td", good ? "good" : "quiet", state), make("td")];
     cells[4].append(button);
@@ -291,7 +291,7 @@ at("door").addEventListener("submit", (event) => {
   at("door").hidden = true;
   greet().then(() => say(""), (problem) => say(problem.message, true));
 });
-addEventListener("hashchange", view);
+addEventListener("hashchange", () => { if (!busy()) say(""); view(); });
 view();
 kindChanged();
 showMaze(at, make, ask, say);
