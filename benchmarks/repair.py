@@ -4,7 +4,8 @@
                                 [--languages python java ...] [--limit 6] [--out RESULT.json]
 
 FILE holds QuixBugs rows (Python and Java), DIR files mbxp_LANGUAGE*.jsonl or .jsonl.gz, of whose right solutions
---mutants a language are made, seeded, that the tests notice. Tests are given, the place is not.
+--mutants a language are made, seeded, that the tests notice; where no row has a solution (Go), those of the examples of
+exercism_LANGUAGE*.jsonl or .jsonl.gz. Tests are given, the place is not.
     fix       the repair search
     located   the same with the faulty lines told, and ten programs judged at most
     blind     whole functions from the description and the head, without the faulty body, until the time is up
@@ -35,6 +36,7 @@ from agentic_diffusion.evaluation import inverse_search
 from agentic_diffusion.evaluation.faults import Fault, of_mutants, of_rows
 from agentic_diffusion.evaluation.journal import Journal
 from agentic_diffusion.evaluation.loaders import load
+from agentic_diffusion.evaluation.tasks import BenchTask
 from agentic_diffusion.foundation.errors import AgdError
 from agentic_diffusion.foundation.sandbox import Limits, Sandbox, choose
 from agentic_diffusion.foundation.settings import GenerateSettings, ModelSettings
@@ -110,15 +112,24 @@ def faults(options: argparse.Namespace, sandbox: Sandbox) -> Iterator[Fault]:
         tasks = [task for task in load(str(options.quixbugs)).tasks if task.language in options.languages]
         yield from islice(of_rows(tasks, sandbox, LIMITS), options.limit)
     for language in options.languages if options.mbxp is not None else ():
-        path = next(iter(sorted(options.mbxp.glob(f"mbxp_{language}*.jsonl*"))), None)
-        if path is None:
-            print(f"{language}: there is no file mbxp_{language}*", file=sys.stderr)
-            continue
         try:
-            made = of_mutants(load(str(path)).tasks, sandbox, LIMITS, count=options.mutants, seed=options.seed)
+            made = of_mutants(
+                right_solutions(options.mbxp, language), sandbox, LIMITS, count=options.mutants, seed=options.seed
+            )
             yield from islice(made, options.limit)
         except AgdError as problem:
             print(f"{language}: {problem}", file=sys.stderr)
+
+
+def right_solutions(folder: Path, language: str) -> list[BenchTask]:
+    """The MBXP tasks that come with a solution; where none does, as in Go, the exercises, which have examples."""
+    for name in ("mbxp", "exercism"):
+        path = next(iter(sorted(folder.glob(f"{name}_{language}*.jsonl*"))), None)
+        found = [task for task in load(str(path)).tasks if task.canonical] if path is not None else []
+        if found:
+            return found
+    print(f"{language}: {folder} has no solutions", file=sys.stderr)
+    return []
 
 
 def measured(fault: Fault, name: str, method: Callable[[Fault], dict[str, Any]]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from agentic_diffusion.testing.pace import Pace
 from agentic_diffusion.testing.suite import Suite
 from agentic_diffusion.testing.verdicts import Verdict
 
-DOUBT_WEIGHT = 0.5
+DOUBT_WEIGHT = 0.3
 """Share of a suspect's score that the model's doubt decides where it is known."""
 THROWN = 0.25
 """What a line gains in which a failing case ended."""
