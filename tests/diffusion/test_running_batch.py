@@ -60,7 +60,7 @@ def _joined(batch: RunningBatch, cache: PromptCache, row: NewRow, piece: int = 4
     return batch.join(row, reading)
 
 
-@settings(max_examples=20, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=12, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(mode=st.sampled_from(["denoise", "verify", "ar"]), seed=st.integers(0, 10_000))
 def test_a_text_is_the_same_alone_and_in_any_company(mode, seed):
     draw = random.Random(seed)
