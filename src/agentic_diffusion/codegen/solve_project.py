@@ -79,8 +79,8 @@ class Journal:
 
     def __init__(self, path: Path, identity: dict[str, Any]) -> None:
         """Open or begin it."""
-        self.path, self.start, self.actions = path, None, 0
-        self.start: str | None
+        self.path, self.actions = path, 0
+        self.start: str | None = None
         lines = path.read_bytes().split(b"\n") if path.is_file() else []
         records = [record for line in lines if (record := _object(line)) is not None]
         if not records or records[0].get("solve") != identity:
