@@ -104,6 +104,7 @@ GOOD = {
         ).replace("if (yield) break", "yield 1"),
     ],
     "typescript": [
+        "class B extends A {\n  constructor() {\n    super(1);\n  }\n  async f(x: number): Promise<void> {\n  }\n}\n",
         (
             "interface P { x: number; y?: string }\n"
             "function f<T>(a: T[], b: Map<string, Array<number>> = new Map()): T | null {\n"
@@ -226,6 +227,8 @@ BAD = {
         "match x:\n    case a | b:\n        pass\n",
     ],
     "javascript": [
+        "class A {\n  constructor() {\n    super(1);\n  }\n}\n",
+        "class A {\n  get\n  b\n}\n",
         "class A {\n  b\n  {}\n}\n",
         "let x = 1 let y",
         ("a = b\n(c)"),
@@ -249,6 +252,9 @@ BAD = {
         "for await (const x of y) {}",
     ],
     "typescript": [
+        "class A {\n  async f(x): any {\n  }\n}\n",
+        "class A {\n  export = b;\n}\n",
+        "function f(x: { [key: string | number]: any }) {\n}\n",
         "if (x);\n",
         "if (x) y();\nelse if (z);\n",
         "function f(a?: number, b: number) {}",
