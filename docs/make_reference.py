@@ -59,7 +59,7 @@ FOLDERS = {
     "codegen": "from a prompt and its tests to a verified program",
     "diffusion": "the core: mathematics only; knows neither programs nor environments",
     "diffusion/backbones": "pretrained language models used as denoisers",
-    "diffusion/weights": "what ships: the adapter and its model card",
+    "diffusion/weights": "what ships: adapter and maze planner, a card each",
     "domains": "the data domains; neither knows the other",
     "domains/code": "programs as token sequences",
     "domains/code/grammars": "what the constraint on generation knows of each language",
@@ -73,8 +73,10 @@ FOLDERS = {
     "foundation/store": "the database of runs, metrics and samples",
     "foundation/store/migrations": "numbered changes of its tables",
     "installer": "from a bare Python to a ready environment; standard library only",
-    "packages": "uv, wheels and pip's settings; standard library only",
+    "packages": "uv, locks, wheels, graphs; standard library only",
     "planning": "plans through mazes, denoised, tracked and rolled out",
+    "serve": "the model behind an API, a page and tools",
+    "serve/page": "the page that shows the denoising",
     "testing": "tests as data, run and judged in the sandbox",
 }
 

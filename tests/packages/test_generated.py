@@ -7,12 +7,12 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from small_index import SmallIndex
 from small_locks import lock_of
 
 from agentic_diffusion.foundation.errors import ConfigError
 from agentic_diffusion.packages import generated
 from agentic_diffusion.packages.installed import Installed
+from small_index import SmallIndex
 
 PROGRAM = """\
 import os, numpy, requets

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from small_index import make_wheel
 from small_locks import lock_of
 
 from agentic_diffusion.packages import imports, installed
+from small_index import make_wheel
 
 SOURCE = """\
 from __future__ import annotations
