@@ -263,6 +263,66 @@ def runner_throughput(data: dict[str, Any]) -> str:
     return table(("language", "evaluator", "programs/s", "a process each, programs/s", "ratio"), rows)
 
 
+def grammar_coverage(data: dict[str, Any]) -> str:
+    """How much of people's code the grammars accept."""
+    rows = []
+    for row in data["rows"]:
+        low, high = row["interval"]
+        rows.append(
+            (row["language"], f"{row['accepted']} of {row['valid']}", f"{row['share']:.1%} ({low:.1%} to {high:.1%})")
+        )
+    return table(("language", "accepted", "share (95 % interval)"), rows)
+
+
+def tokenization(data: dict[str, Any]) -> str:
+    """How programs are cut into tokens."""
+    rows = [
+        (
+            row["language"],
+            f"{row['tokens_per_line']:.1f}",
+            f"{row['bytes_per_token']:.1f}",
+            f"{row['lexemes_whole']:.0%}",
+            f"{row['tokens_crossing']:.1%}",
+            f"{row['round_trips']} of {row['programs']}",
+        )
+        for row in data["rows"]
+    ]
+    head = ("tokens a line", "bytes a token", "lexemes in one token", "tokens across two lexemes", "back as they were")
+    return table(("language", *head), rows)
+
+
+def maze_environment(data: dict[str, Any]) -> str:
+    """Returns of two policies and the share of rewarded steps of the data, beside what was published."""
+    found = {(row["what"], row["maze"]): row for row in data["rows"] if "maze" in row}
+    rows = []
+    for name in ("umaze", "medium", "large"):
+        told, made = found["returns", name], found["data", name]
+        near = found["agreement with MuJoCo", name]
+        rows.append(
+            (
+                name,
+                f"{near['over episodes']:.0e}",
+                "{:.1f} ± {:.1f}".format(*told["random return"]),
+                f"{told['random return, published']:.1f}",
+                "{:.1f} ± {:.1f}".format(*told["controller score"]),
+                f"{told['controller score, on MuJoCo']:.1f}",
+                f"{made['made']['reward']:.4f}",
+                f"{made['published']['reward']:.4f}",
+            )
+        )
+    head = (
+        "maze",
+        "farthest from MuJoCo over episodes",
+        "random return",
+        "published",
+        "controller's score",
+        "on MuJoCo",
+        "rewarded steps of the data",
+        "published",
+    )
+    return table(head, rows)
+
+
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "adapter": adapter,
     "adapter_training": adapter_training,
@@ -270,13 +330,16 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "constraint": constraint,
     "conversion": conversion,
     "first_run": first_run,
+    "grammar_coverage": grammar_coverage,
     "main_command": main_command,
     "main_job": main_job,
     "maze": maze,
+    "maze_environment": maze_environment,
     "runner_throughput": runner_throughput,
     "sandbox": sandbox,
     "setup_sizes": setup_sizes,
     "suite_times": suite_times,
+    "tokenization": tokenization,
 }
 WITHOUT_FILE = frozenset({"setup_sizes"})
 """Tables that come from the manifest instead of a result file."""

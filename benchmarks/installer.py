@@ -183,6 +183,7 @@ def address(url: str) -> Callable[[Checkout], str]:
     """The model at an address that cannot be reached."""
 
     def fault(checkout: Checkout) -> str:
+        all_but_the_model(checkout)
         return failed(checkout, AGD_MODEL_SOURCE=url, AGD_OFFLINE="")
 
     return fault
@@ -201,9 +202,18 @@ def proxy(checkout: Checkout) -> str:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Asks) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         here = f"http://127.0.0.1:{server.server_port}"
-        said = failed(checkout, AGD_MODEL_SOURCE="http://models.example/tiny.gguf", AGD_OFFLINE="", http_proxy=here)
+        all_but_the_model(checkout)
+        said = failed(
+            checkout, AGD_MODEL_SOURCE="http://models.example/tiny.gguf", AGD_OFFLINE="",
+            http_proxy=here,
+        )  # fmt: skip
         server.shutdown()
     return said
+
+
+def all_but_the_model(checkout: Checkout) -> None:
+    """So that it is the model's download that meets the fault."""
+    failed(checkout, AGD_MODEL_SOURCE="/nowhere")
 
 
 def interrupted(checkout: Checkout) -> str:

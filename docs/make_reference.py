@@ -33,6 +33,7 @@ SECTIONS = (
     settings.ModelSettings,
     settings.SandboxSettings,
     settings.PackagesSettings,
+    settings.ServeSettings,
     settings.StoreSettings,
     settings.LogSettings,
 )

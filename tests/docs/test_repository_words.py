@@ -24,7 +24,7 @@ HOSTS = {
 EVERYWHERE = re.compile(r"(?:[\w-]+\.)*example(?:\.(?:org|com|net))?|localhost|127\.0\.0\.1|www\.w3\.org|\.*")
 MACHINE = re.compile(r"(?<![\w.\-/~$}])/(?:work|opt|root|mnt)/\w")
 TRACKER = re.compile(r"\b(?:issue|ticket|pull request)\s+#?\d+|(?<![&\w\"'#(])#\d{1,4}\b(?!\w)", re.IGNORECASE)
-FOREIGN = re.compile(r"\b(?:sub)?a[g]ents?\b|\bb[r]iefing\b|\bch[a]tbot\b", re.IGNORECASE)
+FOREIGN = re.compile(r"\bsuba[g]ents?\b|\bb[r]iefing\b|\bch[a]tbot\b", re.IGNORECASE)
 
 
 def relative(path) -> str:
