@@ -52,7 +52,8 @@ class PipSettings:
             "UV_DEFAULT_INDEX": self.index_url,
         }
         if self.no_index:
-            return {"UV_NO_INDEX": "1", "UV_FIND_LINKS": ",".join(self.find_links)}
+            # a set-up from a bundle is offline, and offline uv asks no index
+            return {"UV_FIND_LINKS": ",".join(self.find_links)}
         if "UV_INDEX_URL" in environ:
             del wanted["UV_DEFAULT_INDEX"]
         return {name: value for name, value in wanted.items() if value and name not in environ}
