@@ -46,7 +46,7 @@ _COMMANDS = {
     "runs": ("agentic_diffusion.cli.runs:app", "The records of earlier runs: settings, results, metrics."),
     "serve": (
         "agentic_diffusion.serve.command:app",
-        "Serve the model: an API like OpenAI's, a page that shows the denoising, tools over MCP.",
+        "Serve the model: OpenAI's API, a page of the denoising, tools over MCP.",
     ),
     "setup": ("agentic_diffusion.cli.setup:app", "Make everything ready: packages, torch, sandbox, model."),
     "shell": ("agentic_diffusion.cli.shell:app", "Print what activates agd in a shell: PATH and completions."),
