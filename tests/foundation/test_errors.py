@@ -40,5 +40,7 @@ def test_exit_codes_are_the_documented_ones(kind, code):
 
 
 def test_the_tree_in_the_docstring_is_the_tree_in_the_code():
-    for kind in _subclasses(errors.AgdError):
+    own = [kind for kind in _subclasses(errors.AgdError) if kind.__module__ == errors.__name__]
+    assert len(own) > 8
+    for kind in own:  # a layer above may have branches that none below needs to know
         assert kind.__name__ in errors.__doc__
