@@ -3,8 +3,6 @@
 import io
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -238,31 +236,3 @@ def test_a_store_that_cannot_be_used_costs_the_record_alone(capsys, model, monke
     captured = capsys.readouterr()
     assert captured.out == PROGRAM
     assert "the run is not recorded" in captured.err
-
-
-@pytest.mark.model
-@pytest.mark.system
-def test_the_default_model_writes_a_verified_program_as_a_user_calls_it(default_model, tmp_path):
-    """The easy prompt of the README, in mode ar, from another folder, in a process of its own."""
-    environment = os.environ | {"AGD_HOME": str(default_model.parents[1])}
-    environment["AGD_STORE_URL"] = f"sqlite:///{tmp_path / 'runs.db'}"
-
-    def agd(*words: str, **more) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "agentic_diffusion", *words], capture_output=True, text=True, check=False,
-            env=environment, **more,
-        )  # fmt: skip
-
-    made = agd("generate", "--mode", "ar", "--budget", "5m", "--tests", str(EXAMPLE), "--out", "f.py", input=EASY)
-    assert made.returncode == 0, made.stderr
-    assert made.stdout == ""
-    program = Path("f.py").read_text()
-    space: dict[str, object] = {}
-    exec(program, space)
-    assert space["even_square_sum"]([1, 2, 3, 4]) == 20
-    runs = json.loads(agd("runs", "list", "--json").stdout)
-    assert [run["summary"]["verified"] for run in runs] == [True]
-    hopeless = agd("generate", EASY, "--mode", "ar", "-n", "1", "--test", "assert even_square_sum([2]) == 'blue'")
-    assert hopeless.returncode == 3
-    assert "def even_square_sum" in hopeless.stdout
-    assert hopeless.stderr.startswith("UNVERIFIED: the best candidate passed 0 of 1 tests")
