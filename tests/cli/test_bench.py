@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
 
 from agentic_diffusion.cli.app import main
-from agentic_diffusion.foundation import events
 from agentic_diffusion.installer import manifest
 from tiny_coder import ADD_ONE, ADD_ONE_TEST, WRONG, WRONG_TEST, save_model, stock_weights
 
@@ -40,19 +38,9 @@ ROWS = [
 
 
 @pytest.fixture(autouse=True)
-def _home(monkeypatch, tmp_path):
-    for name in [name for name in os.environ if name.startswith("AGD_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("AGD_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
-    monkeypatch.setenv("AGD_MODEL_THREADS", "1")
-    monkeypatch.setenv("AGD_MODEL_DTYPE", "float32")
-    (tmp_path / "work").mkdir()
-    monkeypatch.chdir(tmp_path / "work")
-    Path("own.jsonl").write_text("\n".join(map(json.dumps, ROWS)))
-    Path("own.toml").write_text(FORM)
-    yield
-    events.configure(style="human", level="warning", run_id="")
+def _files(own_machine: Path) -> None:
+    (own_machine / "own.jsonl").write_text("\n".join(map(json.dumps, ROWS)))
+    (own_machine / "own.toml").write_text(FORM)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,6 @@ from agentic_diffusion.cli.fix import _Output
 from agentic_diffusion.codegen.document import Document
 from agentic_diffusion.codegen.merging import merged, plain
 from agentic_diffusion.codegen.repair_result import Proposal, RepairResult, Tried
-from agentic_diffusion.foundation import events
 from agentic_diffusion.installer import manifest
 from agentic_diffusion.testing.execution import inline_suite
 from agentic_diffusion.testing.verdicts import Outcome, Verdict, verdict_of
@@ -26,19 +24,9 @@ TEST = "assert f(1) == 2"
 
 
 @pytest.fixture(autouse=True)
-def _home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    for name in [name for name in os.environ if name.startswith("AGD_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("AGD_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
-    monkeypatch.setenv("AGD_MODEL_THREADS", "1")
-    monkeypatch.setenv("AGD_MODEL_DTYPE", "float32")
+def _faulty(own_machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AGD_GENERATE_MODE", "ar")
-    (tmp_path / "work").mkdir()
-    monkeypatch.chdir(tmp_path / "work")
-    Path("a.py").write_text(FAULTY)
-    yield
-    events.configure(style="human", level="warning", run_id="")
+    (own_machine / "a.py").write_text(FAULTY)
 
 
 def _result(before: str, after: str) -> RepairResult:

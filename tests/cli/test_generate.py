@@ -9,7 +9,7 @@ import pytest
 
 from agentic_diffusion.cli.app import main
 from agentic_diffusion.domains.code import languages
-from agentic_diffusion.foundation import events, plugins
+from agentic_diffusion.foundation import plugins
 from agentic_diffusion.installer import manifest, toolchains
 from tiny_coder import ADD_ONE, ADD_ONE_TEST, SCRIPT, SCRIPT_TEST, WRONG, WRONG_TEST, save_model, stock_weights
 
@@ -19,19 +19,7 @@ PROGRAM = "def f(x):\n    return x + 1\n"
 MIXED = "The tests ({}) do not parse: line {}: inconsistent use of tabs and spaces in indentation."
 
 
-@pytest.fixture(autouse=True)
-def _home(monkeypatch, tmp_path):
-    """Nothing of this machine's configuration or records takes part; one thread is enough."""
-    for name in [name for name in os.environ if name.startswith("AGD_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("AGD_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
-    monkeypatch.setenv("AGD_MODEL_THREADS", "1")
-    monkeypatch.setenv("AGD_MODEL_DTYPE", "float32")
-    (tmp_path / "work").mkdir()
-    monkeypatch.chdir(tmp_path / "work")
-    yield
-    events.configure(style="human", level="warning", run_id="")
+pytestmark = pytest.mark.usefixtures("own_machine")
 
 
 @pytest.fixture

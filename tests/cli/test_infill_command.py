@@ -11,7 +11,7 @@ import pytest
 
 from agentic_diffusion.cli.app import main
 from agentic_diffusion.domains.code import languages
-from agentic_diffusion.foundation import events, resources
+from agentic_diffusion.foundation import resources
 from agentic_diffusion.installer import manifest, toolchains
 from tiny_coder import HOLES, save_model, stock_weights
 
@@ -21,19 +21,7 @@ HOME = resources.home()
 """Of this machine, looked for before the tests have a home of their own."""
 
 
-@pytest.fixture(autouse=True)
-def _home(monkeypatch, tmp_path):
-    """Nothing of this machine's configuration or records takes part; one thread is enough."""
-    for name in [name for name in os.environ if name.startswith("AGD_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("AGD_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
-    monkeypatch.setenv("AGD_MODEL_THREADS", "1")
-    monkeypatch.setenv("AGD_MODEL_DTYPE", "float32")
-    (tmp_path / "work").mkdir()
-    monkeypatch.chdir(tmp_path / "work")
-    yield
-    events.configure(style="human", level="warning", run_id="")
+pytestmark = pytest.mark.usefixtures("own_machine")
 
 
 @pytest.fixture

@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
 
 from agentic_diffusion.cli.app import main
 from agentic_diffusion.codegen.worktree import git
-from agentic_diffusion.foundation import events
 from agentic_diffusion.installer import manifest
 from tiny_coder import random_weights, save_model, tiny_shape
 
 
 @pytest.fixture(autouse=True)
-def _home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    for name in [name for name in os.environ if name.startswith("AGD_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("AGD_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
-    monkeypatch.setenv("AGD_MODEL_THREADS", "1")
-    monkeypatch.setenv("AGD_MODEL_DTYPE", "float32")
+def _project(own_machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AGD_GENERATE_MODE", "ar")
     shape = tiny_shape()
-    save_model(tmp_path / "home" / "models" / manifest.load().model().name, shape, random_weights(shape))
-    folder = tmp_path / "project"
+    place = own_machine.parent / "home" / "models" / manifest.load().model().name
+    save_model(place, shape, random_weights(shape))
+    folder = own_machine.parent / "project"
     folder.mkdir()
     (folder / "one.py").write_text("def f(x):\n    return x - 1\n")
     (folder / "test_right.py").write_text("from one import f\n\nassert f(1) == 0\n")
@@ -38,8 +31,6 @@ def _home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     ):
         git(folder, *words)
     monkeypatch.chdir(folder)
-    yield
-    events.configure(style="human", level="warning", run_id="")
 
 
 def test_tests_that_pass_already_leave_everything_as_it_is(capsys) -> None:
