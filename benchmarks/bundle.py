@@ -9,11 +9,9 @@ and no uv. Prints a table in Markdown.
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
-from first_run import STEP  # noqa: E402 - beside this file
+from first_run import STEP, in_folder  # noqa: E402 - beside this file
 from results import write_result  # noqa: E402
 
 from agentic_diffusion.foundation.resources import format_size  # noqa: E402
@@ -34,15 +32,7 @@ NO_ROUTE = (["unshare", "--net"], ["unshare", "--map-root-user", "--net"])
 
 def main() -> int:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--keep", type=Path, help="work in this folder, which must not exist, and leave it")
-    parser.add_argument("--out", type=Path, help="write the figures to this result file, too")
-    options = parser.parse_args()
-    if options.keep:
-        options.keep.mkdir(parents=True)
-        return measure(options.keep.absolute(), options.out)
-    with tempfile.TemporaryDirectory(prefix="agd-bundle-") as folder:
-        return measure(Path(folder), options.out)
+    return in_folder(measure, __doc__, prefix="agd-bundle-")
 
 
 def download(arguments: Sequence[str], purpose: str) -> None:

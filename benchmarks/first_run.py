@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,14 +32,19 @@ WARM_STARTS = 5
 
 def main() -> int:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    return in_folder(measure, __doc__, prefix="agd-first-run-")
+
+
+def in_folder(measure: Callable[[Path, Path | None], int], about: str | None, *, prefix: str) -> int:
+    """Read the flags, call `measure(folder, out)` on a fresh folder, and give its exit code."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--keep", type=Path, help="work in this folder, which must not exist, and leave it")
     parser.add_argument("--out", type=Path, help="write the figures to this result file, too")
     options = parser.parse_args()
     if options.keep:
         options.keep.mkdir(parents=True)
         return measure(options.keep.absolute(), options.out)
-    with tempfile.TemporaryDirectory(prefix="agd-first-run-") as folder:
+    with tempfile.TemporaryDirectory(prefix=prefix) as folder:
         return measure(Path(folder), options.out)
 
 

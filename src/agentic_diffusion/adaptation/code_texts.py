@@ -9,7 +9,6 @@ Files of texts are JSON lines: tokens, begin, taught, kind. Answers of the paren
 
 from __future__ import annotations
 
-import functools
 import json
 import random
 from collections import Counter
@@ -23,7 +22,6 @@ from agentic_diffusion.domains.code import languages
 from agentic_diffusion.domains.code.corpus_rows import Example
 from agentic_diffusion.domains.code.holes import Kind, cut_hole
 from agentic_diffusion.domains.code.infill_form import middle_tokens, suffix_first_prompt
-from agentic_diffusion.domains.code.languages.language import Language
 from agentic_diffusion.domains.code.tokenizer import CodeTokenizer
 from agentic_diffusion.foundation import json_lines
 from agentic_diffusion.foundation.errors import ConfigError, UsageError
@@ -101,7 +99,7 @@ def solution_text(example: Example, tokenizer: CodeTokenizer, longest: int) -> T
 
     The request is the description, and the head of the function where there is one and the description lacks it.
     """
-    language = _language(example.language)
+    language = languages.get(example.language)
     request = example.description
     if example.signature and example.signature not in request:
         request += f"\n{example.signature}"
@@ -126,7 +124,7 @@ def hole_text(
     if len(middle) > settings.hole_tokens:
         return None
     request = example.description if draw.random() < 0.5 and len(example.description) < 300 else ""
-    fence = _language(example.language).fences[0]
+    fence = languages.get(example.language).fences[0]
     room = settings.longest - len(middle)
     try:
         prompt = suffix_first_prompt(tokenizer, hole.prefix, hole.suffix, fence=fence, request=request, longest=room)
@@ -218,12 +216,6 @@ def mix(texts: Sequence[TrainingText], shares: Mapping[TextKind, float], *, seed
 def named_draw(seed: int, *names: str) -> random.Random:
     """Python's generator for one purpose; no secrets depend on it."""
     return random.Random(derive(seed, *names))  # noqa: S311
-
-
-@functools.cache
-def _language(name: str) -> Language:
-    """The language of that name, looked up once: discovering plug-ins takes longer than making a text."""
-    return languages.get(name)
 
 
 def _text(tokens: list[int], begin: int, taught: int, kind: TextKind) -> TrainingText | None:

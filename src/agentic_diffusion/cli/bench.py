@@ -132,7 +132,7 @@ def _run(
     asked: _Asked, measuring: MeasureSettings, settings: config.Settings, *, as_json: bool, compare: Path | None
 ) -> ExitCode:
     """Read everything, then load the model, then measure file by file."""
-    from agentic_diffusion.codegen.coder import ADAPTER, Coder
+    from agentic_diffusion.codegen.coder import Coder
     from agentic_diffusion.evaluation.loaders import load
     from agentic_diffusion.evaluation.prompt_form import load_form
     from agentic_diffusion.evaluation.report import compare as paired
@@ -145,8 +145,7 @@ def _run(
     benchmarks = [load(file, form=asked.form, limit=asked.limit) for file in asked.files]
     tier = settings.section(SandboxSettings).tier
     sandbox = choose(only=None if tier == "auto" else tier)
-    adapter = None if measuring.decode.mode == "ar" else ADAPTER
-    coder = Coder.load(settings.section(ModelSettings), adapter=adapter)
+    coder = Coder.for_mode(settings.section(ModelSettings), measuring.decode.mode)
     results = [_measured(benchmark, asked, measuring, coder, sandbox) for benchmark in benchmarks]
     if other is not None:
         for result in results:

@@ -19,7 +19,7 @@ from agentic_diffusion.cli.output import print_json
 from agentic_diffusion.foundation import config, events
 from agentic_diffusion.foundation.errors import ExitCode, SetupError, UsageError
 from agentic_diffusion.foundation.resources import atomic_write
-from agentic_diffusion.foundation.settings import GenerateSettings, ModelSettings, SandboxSettings
+from agentic_diffusion.foundation.settings import ModelSettings, SandboxSettings
 
 if TYPE_CHECKING:
     from agentic_diffusion.codegen.document import Document
@@ -99,8 +99,6 @@ def fix(
             hint="give tests in the language of the file, or name it with --lang.",
         )
     request = _request(document, suite, settings, candidates=candidates, seed=seed, lines=tuple(at or ()))
-    if language.harness is not None:
-        language.harness.worker()  # a missing toolchain is told before anything is loaded
     sandbox = sandbox_for(suite, settings.section(SandboxSettings), unsafe=unsafe_no_sandbox)
     assert sandbox is not None
     return int(_answer(request, document, sandbox, settings, output))
@@ -152,20 +150,16 @@ def _request(
     lines: tuple[int, ...],
 ) -> RepairRequest:
     """The request that the flags and settings describe."""
+    from agentic_diffusion.cli.judging import search_limits
     from agentic_diffusion.codegen.merging import plain
     from agentic_diffusion.codegen.repair_result import RepairRequest
-    from agentic_diffusion.codegen.request import decode_settings
 
-    chosen, limits = settings.section(GenerateSettings), settings.section(SandboxSettings)
     return RepairRequest(
         program=plain(document.text),
         suite=suite,
-        seconds=chosen.budget_seconds,
         candidates=candidates,
         lines=lines,
-        decode=decode_settings(chosen, seed=seed),
-        case_seconds=limits.seconds,
-        memory_bytes=limits.memory_bytes,
+        **search_limits(settings, seed=seed),
     )
 
 
@@ -204,11 +198,10 @@ def _passing(request: RepairRequest, first: Verdict) -> RepairResult:
 
 
 def _search(request: RepairRequest, sandbox: Sandbox, settings: config.Settings, first: Verdict) -> RepairResult:
-    from agentic_diffusion.codegen.coder import ADAPTER, Coder
+    from agentic_diffusion.codegen.coder import Coder
     from agentic_diffusion.codegen.repair import repair
 
-    adapter = None if request.decode.mode == "ar" else ADAPTER  # the parent alone writes in mode `ar`
-    coder = Coder.load(settings.section(ModelSettings), adapter=adapter)
+    coder = Coder.for_mode(settings.section(ModelSettings), request.decode.mode)
     return repair(request, coder, sandbox, first=first)
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, Parameter
 
 from agentic_diffusion.cli import generated_imports
-from agentic_diffusion.cli.judging import sandbox_for, suite_of
+from agentic_diffusion.cli.judging import sandbox_for, search_limits, suite_of
 from agentic_diffusion.cli.recording import Record
 from agentic_diffusion.foundation import config, events
 from agentic_diffusion.foundation.errors import ExitCode, UsageError
@@ -129,8 +129,6 @@ def generate(
     request = _request(text, suite, settings, language=language.name, candidates=candidates, seed=seed)
     request = replace(request, style=_style(style, language.name))
     output.check()
-    if suite is not None and language.harness is not None:
-        language.harness.worker()  # a missing toolchain is told before anything is loaded
     sandbox = sandbox_for(suite, settings.section(SandboxSettings), unsafe=unsafe_no_sandbox)
     return int(_answer(request, sandbox, settings, output))
 
@@ -211,20 +209,17 @@ def _request(
     text: str, suite: Suite | None, settings: config.Settings, *, language: str, candidates: int | None, seed: int
 ) -> GenerationRequest:
     """The request that the flags and settings describe."""
-    from agentic_diffusion.codegen.request import GenerationRequest, decode_settings
+    from agentic_diffusion.codegen.request import GenerationRequest
 
-    chosen, limits = settings.section(GenerateSettings), settings.section(SandboxSettings)
+    chosen = settings.section(GenerateSettings)
     return GenerationRequest(
         prompt=text,
         suite=suite,
         language=language,
         batch=chosen.samples,
         candidates=candidates,
-        seconds=chosen.budget_seconds,
-        decode=decode_settings(chosen, seed=seed),
         constraint=chosen.constraint == "on",
-        case_seconds=limits.seconds,
-        memory_bytes=limits.memory_bytes,
+        **search_limits(settings, seed=seed),
     )
 
 
@@ -232,11 +227,10 @@ def _answer(
     request: GenerationRequest, sandbox: Sandbox | None, settings: config.Settings, output: _Output
 ) -> ExitCode:
     """Load the model, search, deliver, and keep the run in the store."""
-    from agentic_diffusion.codegen.coder import ADAPTER, Coder
+    from agentic_diffusion.codegen.coder import Coder
     from agentic_diffusion.codegen.generator import generate as search
 
-    adapter = None if request.decode.mode == "ar" else ADAPTER  # the parent alone writes in mode `ar`
-    coder = Coder.load(settings.section(ModelSettings), adapter=adapter)
+    coder = Coder.for_mode(settings.section(ModelSettings), request.decode.mode)
     record = Record.begin(settings.section(StoreSettings).url, request)
     try:
         with _view(coder.tokenizer, show=output.show) as view:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from agentic_diffusion.cli.judging import sandbox_for, suite_of
+from agentic_diffusion.cli.judging import sandbox_for, search_limits, suite_of
 from agentic_diffusion.cli.output import print_json
 from agentic_diffusion.foundation import config, events
 from agentic_diffusion.foundation.errors import ExitCode, UsageError
@@ -136,8 +136,6 @@ def infill(
     suite = _suite(tests or [], test or [], language)
     request = _request(document, suite, settings, language=language.name, candidates=candidates, seed=seed)
     request = replace(request, note=note, longest_lines=request.longest_lines if lines is None else lines)
-    if suite is not None and language.harness is not None:
-        language.harness.worker()  # a missing toolchain is told before anything is loaded
     sandbox = sandbox_for(suite, settings.section(SandboxSettings), unsafe=unsafe_no_sandbox)
     return int(_answer(request, sandbox, settings, output))
 
@@ -246,29 +244,24 @@ def _request(
 ) -> InfillRequest:
     """The request that the flags and settings describe."""
     from agentic_diffusion.codegen.infill_search import InfillRequest
-    from agentic_diffusion.codegen.request import decode_settings
 
-    chosen, limits = settings.section(GenerateSettings), settings.section(SandboxSettings)
+    chosen = settings.section(GenerateSettings)
     return InfillRequest(
         document=document,
         language=language,
         suite=suite,
         candidates=candidates,
-        seconds=chosen.budget_seconds,
-        decode=decode_settings(chosen, seed=seed),
         constraint=chosen.constraint == "on",
-        case_seconds=limits.seconds,
-        memory_bytes=limits.memory_bytes,
+        **search_limits(settings, seed=seed),
     )
 
 
 def _answer(request: InfillRequest, sandbox: Sandbox | None, settings: config.Settings, output: _Output) -> ExitCode:
     """Load the model, search, deliver."""
-    from agentic_diffusion.codegen.coder import ADAPTER, Coder
+    from agentic_diffusion.codegen.coder import Coder
     from agentic_diffusion.codegen.infill_search import infill as search
 
-    adapter = None if request.decode.mode == "ar" else ADAPTER  # the parent alone writes in mode `ar`
-    coder = Coder.load(settings.section(ModelSettings), adapter=adapter)
+    coder = Coder.for_mode(settings.section(ModelSettings), request.decode.mode)
     result = search(request, coder, sandbox)
     best = result.best
     good = result.verified if result.tested else best is not None and best.parses

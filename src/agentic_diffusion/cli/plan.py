@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 from agentic_diffusion.cli.output import print_json
 from agentic_diffusion.foundation import events
 from agentic_diffusion.foundation.errors import ExitCode, ModelFileError, UsageError
-from agentic_diffusion.foundation.resources import atomic_write, home
+from agentic_diffusion.foundation.resources import atomic_write
 
 if TYPE_CHECKING:
     from agentic_diffusion.domains.trajectories.environment import Tasks
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from agentic_diffusion.planning.rollout import Rollout
 
 app = App(name="plan", help="Plan a way through a maze by denoising, and draw it.")
-
-_WEIGHTS = Path("diffusion") / "weights" / "maze-planner.safetensors"
 
 
 @app.default
@@ -114,17 +112,14 @@ def _goal(maze: Maze, text: str | None) -> tuple[float, float]:
 
 def _weights(given: Path | None) -> Path:
     """The model file: the given one, the one that ships, or the newest that was trained here."""
-    import agentic_diffusion
+    from agentic_diffusion.planning.model import installed_weights
 
-    shipped = Path(str(agentic_diffusion.__file__)).parent / _WEIGHTS
-    if given is not None or shipped.is_file():
-        return given or shipped
-    trained = sorted((home() / "maze").glob("*/evolved.safetensors"), key=lambda path: path.stat().st_mtime)
-    if not trained:
+    found = given or installed_weights()
+    if found is None:
         raise ModelFileError(
             "There are no weights of a maze planner here.", hint="Train them: runs/maze.sh --size full."
         )
-    return trained[-1]
+    return found
 
 
 def _draw(

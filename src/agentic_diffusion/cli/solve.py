@@ -16,7 +16,7 @@ from cyclopts import App, Parameter
 from agentic_diffusion.cli.output import print_json
 from agentic_diffusion.foundation import config, events
 from agentic_diffusion.foundation.errors import ExitCode, StoreError, UsageError
-from agentic_diffusion.foundation.settings import GenerateSettings, ModelSettings, SandboxSettings, StoreSettings
+from agentic_diffusion.foundation.settings import ModelSettings, SandboxSettings, StoreSettings
 
 if TYPE_CHECKING:
     from agentic_diffusion.codegen.solve import SolveEvent
@@ -63,21 +63,17 @@ def solve(
         Run the tests without a sandbox where none works. The programs can then do whatever you can.
 
     """
-    from agentic_diffusion.codegen.request import decode_settings
+    from agentic_diffusion.cli.judging import search_limits
     from agentic_diffusion.codegen.solve_project import ProjectRequest, relative_tests
 
     if not tests:
         raise UsageError("There are no tests to work by.", hint="give --tests FILE, relative to the project.")
     settings = config.load({"generate.budget": budget})
-    chosen, limits = settings.section(GenerateSettings), settings.section(SandboxSettings)
     request = ProjectRequest(
         repository=repo,
         tests=relative_tests(repo, tests),
         goal=goal,
-        seconds=chosen.budget_seconds,
-        decode=decode_settings(chosen, seed=seed),
-        case_seconds=limits.seconds,
-        memory_bytes=limits.memory_bytes,
+        **search_limits(settings, seed=seed),
     )
     return int(_answer(request, settings, as_json=as_json, unsafe=unsafe_no_sandbox))
 
@@ -85,18 +81,13 @@ def solve(
 def _answer(request: ProjectRequest, settings: config.Settings, *, as_json: bool, unsafe: bool) -> ExitCode:
     """Prepare, load the model, solve, deliver."""
     from agentic_diffusion.cli.judging import sandbox_for
-    from agentic_diffusion.codegen.coder import ADAPTER, Coder
+    from agentic_diffusion.codegen.coder import Coder
     from agentic_diffusion.codegen.solve_project import prepare, solve_project
-    from agentic_diffusion.domains.code import languages
 
     prepared = prepare(request)
-    suite = prepared.request.suite
-    harness = languages.get(suite.language).harness
-    if harness is not None:
-        harness.worker()  # a missing toolchain is told before anything is loaded
-    sandbox = sandbox_for(suite, settings.section(SandboxSettings), unsafe=unsafe)
+    sandbox = sandbox_for(prepared.request.suite, settings.section(SandboxSettings), unsafe=unsafe)
     assert sandbox is not None
-    coder = Coder.load(settings.section(ModelSettings), adapter=None if request.decode.mode == "ar" else ADAPTER)
+    coder = Coder.for_mode(settings.section(ModelSettings), request.decode.mode)
     with _memory(settings.section(StoreSettings).url) as memory:
         found = solve_project(prepared, coder, sandbox, observe=_tell, memory=memory)
     _deliver(found, as_json=as_json)

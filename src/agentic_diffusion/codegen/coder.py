@@ -122,6 +122,11 @@ class Coder:
         weights = checksum(adapter if adapter is not None else folder / "model.safetensors")
         return cls(parent, loaded, CodeTokenizer.load(folder), weights, holes)
 
+    @classmethod
+    def for_mode(cls, settings: ModelSettings, mode: str) -> Coder:
+        """`load` for one decoding mode: in mode `ar` the parent writes alone, and no adapter is read."""
+        return cls.load(settings, adapter=None if mode == "ar" else ADAPTER)
+
     def decoder(self, settings: DecodeSettings) -> BlockDecoder:
         """A decoder with these settings; a closing code fence ends an answer."""
         return BlockDecoder(self.parent, self.adapter, settings)

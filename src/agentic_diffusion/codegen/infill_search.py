@@ -19,6 +19,7 @@ from agentic_diffusion.foundation.errors import UsageError
 from agentic_diffusion.foundation.resources import Budget
 from agentic_diffusion.foundation.sandbox import Limits
 from agentic_diffusion.testing.execution import confirm, judge_each
+from agentic_diffusion.testing.verdicts import summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -103,21 +104,17 @@ class Attempt:
     @property
     def share_passed(self) -> float:
         """Share of the tests that it passes."""
-        return self.verdict.passed / self.verdict.total if self.verdict is not None and self.verdict.total else 0.0
+        return self.verdict.share_passed if self.verdict is not None else 0.0
 
     def as_json(self) -> dict[str, object]:
         """JSON-ready."""
-        verdict = self.verdict
         return {
             "fillings": [
                 {"text": f.text, "confidence": f.confidence, "score": f.score, "tokens": f.tokens}
                 for f in self.fillings
             ],
             "parses": self.parses,
-            "passed": None if verdict is None else verdict.passed,
-            "total": None if verdict is None else verdict.total,
-            "ok": None if verdict is None else verdict.ok,
-            "message": None if verdict is None else verdict.message,
+            **summary(self.verdict),
         }
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from agentic_diffusion.testing.verdicts import summary
+
 if TYPE_CHECKING:
     from agentic_diffusion.domains.code.findings import Issue
     from agentic_diffusion.testing.execution import Verdict
@@ -50,11 +52,10 @@ class Candidate:
     @property
     def share_passed(self) -> float:
         """Share of the tests that it passes."""
-        return self.verdict.passed / self.verdict.total if self.verdict is not None and self.verdict.total else 0.0
+        return self.verdict.share_passed if self.verdict is not None else 0.0
 
     def as_json(self) -> dict[str, object]:
         """JSON-ready; tokens are left out."""
-        verdict = self.verdict
         return {
             "number": self.number,
             "origin": self.origin,
@@ -64,10 +65,7 @@ class Candidate:
             "parse_error": self.parse_error,
             "undefined": None if self.undefined is None else f"line {self.undefined.line}: {self.undefined.message}",
             "style_distance": self.style_distance,
-            "passed": None if verdict is None else verdict.passed,
-            "total": None if verdict is None else verdict.total,
-            "ok": None if verdict is None else verdict.ok,
-            "message": None if verdict is None else verdict.message,
+            **summary(self.verdict),
         }
 
 

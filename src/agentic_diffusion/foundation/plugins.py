@@ -15,7 +15,11 @@ this one if it is among them, else to the first in alphabetical order; a warning
 from __future__ import annotations
 
 import difflib
+import os
+import sys
+from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any
 
 from agentic_diffusion.foundation.errors import SetupError, UsageError
@@ -30,6 +34,20 @@ def discover(kind: str) -> dict[str, EntryPoint]:
     """All extensions of a kind by name, sorted, none of them imported; raises UsageError for an unknown kind."""
     if kind not in KINDS:
         raise UsageError(f"{kind!r} is no kind of extension: {', '.join(KINDS)} are.", hint="Use one of these kinds.")
+    return dict(_found(kind, tuple(map(_changed, sys.path))))
+
+
+def _changed(folder: str) -> tuple[str, int]:
+    """A folder of the import path and when something was last installed into it; 0 where it is not there."""
+    try:
+        return folder, Path(folder or os.curdir).stat().st_mtime_ns
+    except OSError:
+        return folder, 0
+
+
+@lru_cache(maxsize=64)
+def _found(kind: str, _path: tuple[tuple[str, int], ...]) -> dict[str, EntryPoint]:
+    """What the import path offers; read anew only when it changed, since reading all metadata takes milliseconds."""
     found: dict[str, EntryPoint] = {}
     for point in sorted(entry_points(group=f"agentic_diffusion.{kind}"), key=_rank):
         kept = found.setdefault(point.name, point)

@@ -111,7 +111,7 @@ def _over_stdio(settings: config.Settings, *, keep: bool) -> int:
 
 def make_house(settings: config.Settings, *, keep: bool) -> House:
     """Model, sandbox and records as the settings say; raises SetupError where one of them is missing."""
-    from agentic_diffusion.codegen.coder import ADAPTER, Coder
+    from agentic_diffusion.codegen.coder import Coder
     from agentic_diffusion.foundation.sandbox import choose
     from agentic_diffusion.planning.model import installed_weights, load_model
     from agentic_diffusion.serve.engine import EngineSettings
@@ -125,7 +125,7 @@ def make_house(settings: config.Settings, *, keep: bool) -> House:
         raise UsageError(f"The folder {root} does not exist.", hint="name a folder with --root.")
     tier = settings.section(SandboxSettings).tier
     sandbox = choose(only=None if tier == "auto" else tier)
-    coder = Coder.load(model, adapter=None if settings.section(GenerateSettings).mode == "ar" else ADAPTER)
+    coder = Coder.for_mode(model, settings.section(GenerateSettings).mode)
     engine = EngineSettings(rows=own.rows, tokens=own.tokens, queue=own.queue, queue_per_client=own.per_client)
     weights = installed_weights()
     return House(

@@ -28,6 +28,7 @@ from agentic_diffusion.serve.served_coder import Work
 from agentic_diffusion.serve.steps import StepEvents
 from agentic_diffusion.testing.execution import confirm, judge, suite_is_vacuous
 from agentic_diffusion.testing.suite import Suite, combine, inline_suite, load_suite, make_suite
+from agentic_diffusion.testing.verdicts import summary
 
 if TYPE_CHECKING:
     from agentic_diffusion.codegen.repair_result import Tried
@@ -159,10 +160,8 @@ def run_fix(call: Call) -> dict[str, Any]:
     )
 
     def report(tried: Tried) -> None:
-        verdict = tried.verdict
         shown = {"program": tried.proposal.program, "origin": tried.proposal.origin, "line": tried.proposal.line}
-        told = {"ok": verdict.ok, "passed": verdict.passed, "total": verdict.total, "message": verdict.message}
-        tell({"type": "candidate", **shown, **told})
+        tell({"type": "candidate", **shown, **summary(tried.verdict)})
 
     result = repair(request, house.coder, house.sandbox, report=report)
     ending = language.endings[0]
@@ -183,8 +182,7 @@ def run_tests(call: Call) -> dict[str, Any]:
         {"name": outcome.case.name, "status": outcome.status, "message": outcome.message, "line": outcome.line}
         for outcome in verdict.outcomes
     ]
-    told = {"ok": verdict.ok, "passed": verdict.passed, "total": verdict.total, "message": verdict.message}
-    return {**told, "cases": cases, "sandbox": house.sandbox.tier}
+    return {**summary(verdict), "cases": cases, "sandbox": house.sandbox.tier}
 
 
 def run_recall(call: Call) -> dict[str, Any]:

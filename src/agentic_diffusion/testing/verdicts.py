@@ -70,6 +70,18 @@ class Verdict:
     message: str
     """The first failure in one line; empty when all is well."""
 
+    @property
+    def share_passed(self) -> float:
+        """Share of the cases that passed; 0 where there are none."""
+        return self.passed / self.total if self.total else 0.0
+
+
+def summary(verdict: Verdict | None) -> dict[str, object]:
+    """What a record shows of a verdict, JSON-ready; None everywhere where nothing was judged."""
+    if verdict is None:
+        return dict.fromkeys(("passed", "total", "ok", "message"))
+    return {"passed": verdict.passed, "total": verdict.total, "ok": verdict.ok, "message": verdict.message}
+
 
 class _FakedReportError(Exception):
     """The report contradicts itself."""
