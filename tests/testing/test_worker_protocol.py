@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import random
 from pathlib import Path
 from typing import ClassVar
@@ -10,7 +9,6 @@ from typing import ClassVar
 import pytest
 
 from agentic_diffusion.domains.code.languages.harness import CaseSource, Planted, Worker
-from agentic_diffusion.foundation import plugins
 from agentic_diffusion.foundation.sandbox import Limits, Sandbox
 from agentic_diffusion.testing import runner
 from agentic_diffusion.testing.execution import judge, make_suite
@@ -66,15 +64,13 @@ LANGUAGE = Lines()
 
 
 @pytest.fixture
-def lines(monkeypatch: pytest.MonkeyPatch) -> str:
-    """The language, on the road of every plug-in: an entry point."""
-    point = importlib.metadata.EntryPoint("lines", f"{__name__}:LANGUAGE", "agentic_diffusion.languages")
-    installed = plugins.entry_points
-    monkeypatch.setattr(
-        plugins,
-        "entry_points",
-        lambda group: [*installed(group=group), *([point] if group == point.group else [])],
-    )
+def lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The language, on the road of every plug-in: the entry point of an installed distribution."""
+    info = tmp_path / "lines-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lines\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[agentic_diffusion.languages]\nlines = {__name__}:LANGUAGE\n")
+    monkeypatch.syspath_prepend(tmp_path)
     return "lines"
 
 
